@@ -1,0 +1,30 @@
+-- clock.lua: engine time, the one clock of a namespace. Put in front of a script.
+--
+-- Engine time is Redis TIME in whole µs plus an offset that grows whenever TIME is
+-- found behind the last engine time stored, by just as much: so it never runs
+-- backwards over what is stored, and goes on from there at once, where waiting for TIME
+-- to catch up would stand still. A step forward is kept.
+--
+-- The key is the hash {ns}:clock, fields off (µs) and last (the last engine time
+-- stored). A script reads the clock once, for TIME moves while a script runs, and
+-- stores it with every write that depends on it, and whenever it stepped: a step
+-- that is not stored is found again by the next script, at the same instant.
+
+-- clock_read returns engine time and the offset, both to be stored by clock_write,
+-- and how far TIME was found to have stepped back (µs, 0 mostly). It writes nothing.
+local function clock_read(key)
+  local h = redis.call('HMGET', key, 'off', 'last')
+  local time = redis.call('TIME')
+  local off = tonumber(h[1] or 0)
+  local last = tonumber(h[2] or 0)
+  local now = tonumber(time[1]) * 1000000 + tonumber(time[2]) + off
+  if now < last then
+    return last, off + (last - now), last - now
+  end
+  return now, off, 0
+end
+
+-- clock_write stores what clock_read returned.
+local function clock_write(key, now, off)
+  redis.call('HSET', key, 'off', string.format('%.0f', off), 'last', string.format('%.0f', now))
+end

@@ -1,0 +1,121 @@
+package runtime
+
+import (
+	"time"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+const (
+	// lateAfter: a task that would start later than this after its instant is
+	// handed back; the bound on starts holds within it.
+	lateAfter = 250 * time.Millisecond
+	// postpone: how long a suspect waits for another one to end.
+	postpone = time.Second
+)
+
+// dispatch starts runs whose instant has come.
+func (w *Worker) dispatch(runs []*run) {
+	now := time.Now()
+	batches := make(map[*handler][]*pluginapi.Task, 1)
+	w.mu.Lock()
+	back := len(w.outcomes)
+	for _, r := range runs {
+		if w.runs[r.grant.Fence] != r {
+			continue // its lease was lost
+		}
+		switch late := w.clock.late(now, r.engine); {
+		case r.grant.Damaged != nil:
+			w.finish(r, scheduler.Outcome{Kind: scheduler.Dead, Text: r.grant.Damaged.Error()})
+		case r.cause != nil:
+			w.finish(r, w.called(r, scheduler.Outcome{Kind: scheduler.GiveBack, Number: 1}))
+		case late > lateAfter:
+			w.log.Warn("task handed back: it would start late", "queue", r.grant.Queue, "task", r.grant.ID, "late", late)
+			w.finish(r, scheduler.Outcome{Kind: scheduler.GiveBack, Number: 1})
+		case !r.h.isUp:
+			w.finish(r, scheduler.Outcome{Kind: scheduler.GiveBack, Number: 1})
+		case w.lastChance(r) && r.h.suspect != nil:
+			w.finish(r, scheduler.Outcome{Kind: scheduler.Postponed, Number: postpone.Microseconds()})
+		default:
+			if w.lastChance(r) {
+				r.h.suspect = r
+			}
+			r.sent = true
+			r.ends = now.Add(r.grant.Timeout)
+			batches[r.h] = append(batches[r.h], task(r))
+		}
+	}
+	back = len(w.outcomes) - back
+	for h, tasks := range batches {
+		h.backend.send(tasks) // under the lock, so that a down event comes before or after
+	}
+	w.mu.Unlock()
+	if back > 0 {
+		w.signal()
+	}
+}
+
+// lastChance tells the tasks whose next part in a crash makes them dead as poison.
+// They run one by one, so that a death of the process names its cause.
+func (w *Worker) lastChance(r *run) bool {
+	return r.grant.Crashes > 0 && r.grant.Crashes >= w.o.MaxCrashes-1
+}
+
+func task(r *run) *pluginapi.Task {
+	g := &r.grant
+	return &pluginapi.Task{
+		ID: g.ID, Queue: g.Queue, Type: g.Type, Key: g.Key, Headers: g.Headers, Payload: g.Payload,
+		Attempt: g.Attempt, MaxAttempts: g.MaxAttempts, Fence: g.Fence,
+		SubmittedAt: g.SubmittedAt, GrantedAt: g.GrantedAt, Deadline: r.ends,
+	}
+}
+
+// finish takes a run off the books and lets its outcome be settled. Under w.mu.
+func (w *Worker) finish(r *run, o scheduler.Outcome) {
+	if r.ses == w.ses && w.ses != nil {
+		o.Task, o.Fence = r.grant.Internal, r.grant.Fence
+		w.outcomes = append(w.outcomes, o)
+	}
+	w.drop(r)
+}
+
+// drop takes a run off the books and frees its slot. Under w.mu.
+func (w *Worker) drop(r *run) {
+	delete(w.runs, r.grant.Fence)
+	r.h.busy--
+	w.free++
+	if r.h.suspect == r {
+		r.h.suspect = nil
+	}
+	w.checkQuiet()
+}
+
+// checkQuiet tells a drain that nothing runs any more. Under w.mu.
+func (w *Worker) checkQuiet() {
+	if w.quiet != nil && len(w.runs) == 0 {
+		close(w.quiet)
+		w.quiet = nil
+	}
+}
+
+// called turns the outcome of a run that was called off into what calls for: a result
+// in hand stands; else it is the cause that counts. Under w.mu.
+func (w *Worker) called(r *run, o scheduler.Outcome) scheduler.Outcome {
+	switch {
+	case o.Kind == scheduler.Done:
+		return o
+	case r.cause == pluginapi.ErrTaskCancelled:
+		return scheduler.Outcome{Kind: scheduler.Cancelled}
+	case r.cause == pluginapi.ErrDraining:
+		return scheduler.Outcome{Kind: scheduler.GiveBack, Number: int64(b2i(!r.sent))}
+	}
+	return o
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

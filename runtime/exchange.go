@@ -1,0 +1,171 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+const (
+	// early: how long before the next instant worth asking this worker asks, so
+	// that the reply is here in time; within the look-ahead.
+	early = 15 * time.Millisecond
+	// soonest: two claims that are not called for by free slots or a signal keep
+	// this distance.
+	soonest = 500 * time.Microsecond
+	// callTimeout bounds one round trip.
+	callTimeout = 5 * time.Second
+)
+
+// exchange settles outcomes and claims tasks, one round trip at a time, until ctx
+// ends or the lease is lost. Outcomes that finish while one is under way go out
+// together in the next.
+func (w *Worker) exchange(ctx context.Context, ses *scheduler.Session, lost <-chan struct{}) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var unsent []scheduler.Outcome // settled by no reply yet
+	var pending *scheduler.Claim   // answered by no reply yet
+	var pendingIndexes []*index
+	pause := time.Duration(0)
+	turn := 0
+	var giveUp time.Time // set once ctx has ended
+	for {
+		outcomes, claim, indexes, wait := w.due(turn, unsent, pending, pendingIndexes)
+		if len(outcomes) == 0 && claim == nil {
+			timer.Reset(wait)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-lost:
+				return scheduler.ErrLeaseLost
+			case <-w.kick:
+			case <-timer.C:
+			}
+			continue
+		}
+		turn++
+		call, cancel := context.WithTimeout(context.Background(), callTimeout)
+		granted, stale, settleErr, claimErr := ses.Exchange(call, outcomes, claim)
+		cancel()
+		if stale > 0 {
+			w.log.Warn("outcomes not settled: their fence is not in force", "count", stale)
+		}
+		if errors.Is(claimErr, scheduler.ErrLeaseLost) {
+			return scheduler.ErrLeaseLost
+		}
+		unsent, pending, pendingIndexes = nil, nil, nil
+		if settleErr != nil {
+			unsent = outcomes
+		}
+		if claimErr != nil {
+			pending, pendingIndexes = claim, indexes
+		} else if claim != nil {
+			w.take(ses, granted, indexes)
+		}
+		if settleErr == nil && claimErr == nil {
+			if pause > 0 {
+				w.log.Info("redis answers again")
+			}
+			pause = 0
+			continue
+		}
+		if pause == 0 {
+			w.log.Error("redis call failed; asking again until it is settled", "error", errors.Join(settleErr, claimErr))
+		}
+		pause = min(max(2*pause, 50*time.Millisecond), 500*time.Millisecond)
+		select {
+		case <-lost:
+			return scheduler.ErrLeaseLost
+		case <-time.After(pause):
+		}
+		if ctx.Err() != nil && giveUp.IsZero() {
+			giveUp = time.Now().Add(2 * callTimeout)
+		}
+		if !giveUp.IsZero() && time.Now().After(giveUp) {
+			return fmt.Errorf("outcomes of %d tasks are not settled: %w", len(unsent), errors.Join(settleErr, claimErr))
+		}
+	}
+}
+
+// due returns what to settle and to claim now, or how long to wait. What an earlier
+// call has not got answered goes again, first and unchanged.
+func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Claim, pendingIndexes []*index) ([]scheduler.Outcome, *scheduler.Claim, []*index, time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	outcomes := append(unsent, w.outcomes...)
+	w.outcomes = nil
+	if pending != nil {
+		return outcomes, pending, pendingIndexes, 0
+	}
+	wait := time.Hour
+	if w.closing || w.free <= 0 {
+		return outcomes, nil, nil, wait
+	}
+	now := time.Now()
+	var claim *scheduler.Claim
+	var indexes []*index
+	for i := range w.indexes {
+		ix := w.indexes[(i+turn)%len(w.indexes)]
+		free := ix.h.slots - ix.h.busy
+		if free <= 0 || !ix.h.isUp {
+			continue
+		}
+		if !ix.want {
+			if ix.at.IsZero() {
+				continue
+			}
+			if d := ix.at.Sub(now); d > 0 {
+				wait = min(wait, d)
+				continue
+			}
+		}
+		if claim == nil {
+			claim = &scheduler.Claim{Lookahead: w.o.Lookahead, Most: w.free}
+		}
+		claim.Slots = append(claim.Slots, scheduler.Slots{Index: ix.name, Free: free})
+		indexes = append(indexes, ix)
+		ix.want, ix.at = false, time.Time{}
+	}
+	return outcomes, claim, indexes, wait
+}
+
+// take books the grants, starts what may start, and notes when to ask again.
+func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*index) {
+	var now, ahead []*run
+	w.mu.Lock()
+	for i := range g.Grants {
+		grant := &g.Grants[i]
+		engine := grant.GrantedAt.UnixMicro()
+		if i == 0 {
+			w.clock.observe(g.Received, engine-grant.StartIn.Microseconds())
+		}
+		r := &run{grant: *grant, ses: ses, h: w.handlers[grant.Handler], start: g.Received.Add(grant.StartIn), engine: engine}
+		if r.h == nil { // the queue has another handler since, or is gone
+			w.outcomes = append(w.outcomes, scheduler.Outcome{Task: grant.Internal, Fence: grant.Fence, Kind: scheduler.GiveBack, Number: 1})
+			continue
+		}
+		r.h.busy++
+		w.free--
+		w.runs[grant.Fence] = r
+		if grant.StartIn <= 0 {
+			now = append(now, r)
+		} else {
+			ahead = append(ahead, r)
+		}
+	}
+	for i, ix := range indexes {
+		next := g.Indexes[i]
+		ix.want = ix.want || next.More
+		if next.In > 0 && (next.Mine || ix.h.busy >= ix.h.slots || w.free <= 0) {
+			ix.at = g.Received.Add(max(next.In-min(early, w.o.Lookahead/2, next.In/2), soonest))
+		}
+	}
+	w.mu.Unlock()
+	w.starter.add(ahead)
+	if len(now) > 0 {
+		w.dispatch(now)
+	}
+}

@@ -1,0 +1,80 @@
+package runtime
+
+import (
+	"context"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+)
+
+// goBackend runs a handler that is a Go value, a goroutine a task.
+type goBackend struct {
+	handler pluginapi.Handler
+	log     hclog.Logger
+	events  events
+
+	mu   sync.Mutex
+	runs map[int64]context.CancelCauseFunc
+	wg   sync.WaitGroup
+}
+
+func newGoBackend(h pluginapi.Handler, log hclog.Logger) *goBackend {
+	return &goBackend{handler: h, log: log, runs: make(map[int64]context.CancelCauseFunc)}
+}
+
+func (b *goBackend) start(_ context.Context, e events) error {
+	b.events = e
+	e.up()
+	return nil
+}
+
+func (b *goBackend) send(tasks []*pluginapi.Task) {
+	for _, t := range tasks {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		ctx, stop := context.WithDeadlineCause(ctx, t.Deadline, pluginapi.ErrTimeout)
+		if t.Log == nil {
+			t.Log = b.log.With("task", t.ID, "queue", t.Queue, "attempt", t.Attempt)
+		}
+		b.mu.Lock()
+		b.runs[t.Fence] = cancel
+		b.mu.Unlock()
+		b.wg.Add(1)
+		go func() {
+			defer b.wg.Done()
+			run := t.Fence // the handler owns the task
+			r := pluginapi.Execute(ctx, b.handler, t)
+			stop()
+			cancel(nil)
+			b.mu.Lock()
+			delete(b.runs, run)
+			b.mu.Unlock()
+			r.Run = run
+			b.events.results([]pluginapi.Result{r})
+		}()
+	}
+}
+
+func (b *goBackend) cancel(run int64, cause error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.runs[run]; c != nil {
+		c(cause)
+	}
+}
+
+func (b *goBackend) kill() bool { return false }
+
+// stop waits for what runs: Go code cannot be ended from outside.
+func (b *goBackend) stop(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		b.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,121 @@
+package runtime
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+// results takes what a backend reports. It is called from one goroutine at a time for
+// a plugin, from many for Go handlers.
+func (h *handler) results(list []pluginapi.Result) {
+	w := h.w
+	w.mu.Lock()
+	for i := range list {
+		r := w.runs[list[i].Run]
+		if r == nil || r.h != h {
+			continue
+		}
+		o := outcome(&list[i])
+		if r.cause != nil {
+			o = w.called(r, o)
+		}
+		w.finish(r, o)
+	}
+	w.mu.Unlock()
+	w.signal()
+}
+
+func outcome(r *pluginapi.Result) scheduler.Outcome {
+	switch r.Outcome {
+	case pluginapi.Done:
+		return scheduler.Outcome{Kind: scheduler.Done, Text: string(r.Result), Truncated: r.Truncated}
+	case pluginapi.FailedForGood:
+		return scheduler.Outcome{Kind: scheduler.Dead, Text: r.Err}
+	case pluginapi.FailedRetryAfter:
+		return scheduler.Outcome{Kind: scheduler.RetryIn, Number: r.Delay.Microseconds(), Text: r.Err}
+	case pluginapi.SlowedDown:
+		return scheduler.Outcome{Kind: scheduler.Throttled, Number: r.Delay.Microseconds(), Text: r.Err}
+	}
+	return failed(r.Err)
+}
+
+// failed leaves the delay to the queue's backoff; the random part of it is drawn here.
+func failed(text string) scheduler.Outcome {
+	return scheduler.Outcome{Kind: scheduler.Failed, Number: rand.Int64N(1_000_000), Text: text}
+}
+
+// up: the handler takes tasks.
+func (h *handler) up() {
+	w := h.w
+	w.mu.Lock()
+	h.isUp = true
+	for _, ix := range w.indexes {
+		if ix.h == h {
+			ix.want = true
+		}
+	}
+	w.mu.Unlock()
+	w.signal()
+}
+
+// down: the plugin's process is gone, with all that ran in it. Those that ignored
+// their timeout have failed by it. Of the others, the one that ran as a suspect is
+// taken to be the cause; without one, all of them have a part in it.
+func (h *handler) down(err error) {
+	w := h.w
+	w.mu.Lock()
+	h.isUp = false
+	killed := false
+	for _, r := range w.runs {
+		killed = killed || r.h == h && !r.ignored.IsZero()
+	}
+	for _, r := range w.runs {
+		switch {
+		case r.h != h || !r.sent:
+		case r.cause == pluginapi.ErrTimeout:
+			w.finish(r, failed(timedOut(r)+"; it ignored the end of its context, and its plugin was killed"))
+		case r.cause != nil:
+			w.finish(r, w.called(r, scheduler.Outcome{Kind: scheduler.GiveBack}))
+		case killed || h.suspect != nil && h.suspect != r:
+			w.finish(r, scheduler.Outcome{Kind: scheduler.GiveBack})
+		default:
+			text := "the plugin process ended"
+			if err != nil {
+				text = err.Error()
+			}
+			w.finish(r, scheduler.Outcome{Kind: scheduler.Crashed, Number: int64(w.o.MaxCrashes), Text: text})
+		}
+	}
+	w.mu.Unlock()
+	w.signal()
+}
+
+func timedOut(r *run) string {
+	return "timed out after " + r.grant.Timeout.String()
+}
+
+// cancelRun ends the context of a run that the backend has. Under w.mu.
+func (w *Worker) cancelRun(r *run, cause error) {
+	if r.cause != nil && r.cause != pluginapi.ErrDraining {
+		return
+	}
+	r.cause = cause
+	r.ends = time.Now() // from here it has the grace to return
+	if r.sent {
+		r.h.backend.cancel(r.grant.Fence, cause)
+	}
+}
+
+// stop cancels the run of a task that somebody wants cancelled.
+func (w *Worker) stop(internal string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.runs {
+		if r.grant.Internal == internal && r.ses == w.ses {
+			w.cancelRun(r, pluginapi.ErrTaskCancelled)
+		}
+	}
+}

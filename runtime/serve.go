@@ -1,0 +1,210 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+const tickEvery = time.Second
+
+// serve works under one lease until ctx ends and everything is drained (nil), or the
+// lease is lost (scheduler.ErrLeaseLost).
+func (w *Worker) serve(ctx context.Context, ses *scheduler.Session) error {
+	under, end := context.WithCancel(context.Background())
+	defer end()
+	w.mu.Lock()
+	w.ses = ses
+	w.mu.Unlock()
+	w.listen(under, ses)
+	lost := make(chan struct{})
+	go w.tick(under, ses, lost)
+	w.log.Info("worker serves", "worker", ses.ID())
+	if w.o.Ready != nil {
+		w.o.Ready(ses.ID())
+		w.o.Ready = nil
+	}
+	exchanging, stop := context.WithCancel(context.Background())
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- w.exchange(exchanging, ses, lost) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	w.drain(ses)
+	stop()
+	if err := <-done; err != nil {
+		return err
+	}
+	leave, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	if err := ses.Leave(leave); err != nil {
+		w.log.Warn("lease not ended; its tasks are taken back when it runs out", "error", err)
+	}
+	w.log.Info("worker left", "worker", ses.ID())
+	return nil
+}
+
+// listen takes signals, and tries again until the subscription stands.
+func (w *Worker) listen(ctx context.Context, ses *scheduler.Session) {
+	f := func(s scheduler.Signal) {
+		if s.Stop != "" {
+			w.stop(s.Stop)
+			return
+		}
+		w.wantAll()
+	}
+	err := ses.Listen(ctx, f)
+	if err == nil {
+		return
+	}
+	w.log.Warn("no signals from redis yet; work is found within a second", "error", err)
+	go func() {
+		for ctx.Err() == nil && ses.Listen(ctx, f) != nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(tickEvery):
+			}
+		}
+	}()
+}
+
+func (w *Worker) wantAll() {
+	w.mu.Lock()
+	for _, ix := range w.indexes {
+		ix.want = true
+	}
+	w.mu.Unlock()
+	w.signal()
+}
+
+// tick renews the lease each second. It closes lost when the lease is gone, or when
+// Redis answers but does not renew it while it runs out: then the handlers must stop
+// before somebody else runs their tasks.
+func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- struct{}) {
+	renewed := time.Now()
+	failing := false
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		asked := time.Now()
+		call, cancel := context.WithTimeout(ctx, min(callTimeout, w.o.Lease/2))
+		beat, err := ses.Tick(call, w.slots())
+		cancel()
+		var away *scheduler.UnreachableError
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, scheduler.ErrLeaseLost),
+			err != nil && !errors.As(err, &away) && time.Since(renewed) > w.o.Lease-2*tickEvery:
+			close(lost)
+			return
+		case err != nil:
+			if !failing {
+				w.log.Error("lease not renewed", "error", err)
+			}
+			failing = true
+			continue
+		}
+		if failing {
+			w.log.Info("lease renewed again", "after", time.Since(renewed).Round(time.Millisecond))
+		}
+		failing, renewed = false, asked
+		if beat.Reaped > 0 {
+			w.log.Warn("tasks taken back from a dead worker", "count", beat.Reaped)
+		}
+		for _, id := range beat.Stops {
+			w.stop(id)
+		}
+		if beat.Claim {
+			w.wantAll()
+		}
+		if err := w.findPools(ctx, ses); err != nil {
+			w.log.Warn("pools not read", "error", err)
+		}
+	}
+}
+
+// slots are the free slots of all indexes; none when no more is to be claimed.
+func (w *Worker) slots() []scheduler.Slots {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := make([]scheduler.Slots, 0, len(w.indexes))
+	for _, ix := range w.indexes {
+		free := min(ix.h.slots-ix.h.busy, w.free)
+		if !ix.h.isUp || w.closing {
+			free = 0
+		}
+		out = append(out, scheduler.Slots{Index: ix.name, Free: free})
+	}
+	return out
+}
+
+// drain waits until nothing runs. At the drain timeout, or a hurry, it cancels what is
+// left; what ignores that is killed, and given back by Leave.
+func (w *Worker) drain(ses *scheduler.Session) {
+	w.mu.Lock()
+	quiet := make(chan struct{})
+	w.closing, w.quiet = true, quiet
+	w.checkQuiet()
+	w.mu.Unlock()
+	call, cancel := context.WithTimeout(context.Background(), callTimeout)
+	if err := ses.Quiet(call); err != nil {
+		w.log.Warn("worker may still be woken", "error", err)
+	}
+	cancel()
+	w.log.Info("draining", "running", w.running())
+	if waitFor(quiet, w.o.DrainTimeout, w.o.Hurry) {
+		return
+	}
+	w.log.Warn("drain timeout: handlers are cancelled", "running", w.running())
+	w.mu.Lock()
+	for _, r := range w.runs {
+		if r.sent {
+			w.cancelRun(r, pluginapi.ErrDraining)
+		}
+	}
+	w.mu.Unlock()
+	if waitFor(quiet, killAfter, w.o.Hurry) {
+		return
+	}
+	for _, h := range w.handlers {
+		h.backend.kill()
+	}
+	if !waitFor(quiet, time.Second, nil) {
+		w.log.Error("tasks are left behind", "running", w.running())
+	}
+}
+
+// waitFor tells whether done came before the time was up or somebody hurried.
+func waitFor(done <-chan struct{}, limit time.Duration, hurry <-chan struct{}) bool {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	case <-hurry:
+	}
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (w *Worker) running() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.runs)
+}

@@ -1,0 +1,55 @@
+package runtime
+
+import (
+	"context"
+	"time"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+)
+
+const (
+	watchEvery = 250 * time.Millisecond
+	// killAfter: a handler that ignores the end of its context is killed then, with
+	// its process.
+	killAfter = 5 * time.Second
+)
+
+// watch looks after what handlers ignore: a deadline that passes, a cancellation that
+// changes nothing. The plugin ends a task's context at its deadline by itself; this is
+// for plugins that hang or do not care.
+func (w *Worker) watch(ctx context.Context) {
+	t := time.NewTicker(watchEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			w.watchOnce(now)
+		}
+	}
+}
+
+func (w *Worker) watchOnce(now time.Time) {
+	kill := make(map[*handler]bool)
+	w.mu.Lock()
+	for _, r := range w.runs {
+		if !r.sent || now.Before(r.ends.Add(watchEvery)) {
+			continue
+		}
+		if r.cause == nil {
+			w.cancelRun(r, pluginapi.ErrTimeout)
+		} else if now.After(r.ends.Add(killAfter)) && r.ignored.IsZero() {
+			r.ignored = now
+			kill[r.h] = true
+		}
+	}
+	w.mu.Unlock()
+	for h := range kill {
+		if h.backend.kill() {
+			w.log.Error("plugin killed: a task ignored the end of its context", "handler", h.name)
+		} else {
+			w.log.Error("a task ignores the end of its context and holds its slot", "handler", h.name)
+		}
+	}
+}

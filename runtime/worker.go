@@ -1,0 +1,345 @@
+package runtime
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/runtime/pluginhost"
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+// Handler says what runs the tasks of the queues that name it: Go, or else Plugin.
+type Handler struct {
+	Go          pluginapi.Handler
+	Plugin      pluginhost.Spec
+	Concurrency int // tasks at once in this worker; 64 when 0
+}
+
+// Options of a Worker.
+type Options struct {
+	Client       *scheduler.Client
+	Handlers     map[string]Handler
+	Pools        []string      // "default" when empty; "*" is every pool
+	Concurrency  int           // tasks at once over all handlers; 256 when 0
+	Lease        time.Duration // 10s when 0
+	Lookahead    time.Duration // how far ahead tokens are reserved; negative: none; 50ms when 0
+	DrainTimeout time.Duration // 30s when 0
+	MaxCrashes   int           // deaths of its plugin that a task may have a part in; 3 when 0
+	Hurry        <-chan struct{}
+	Version      string
+	ConfigHash   string
+	Log          hclog.Logger
+
+	// Start is called once, when the handlers are up and before the first claim.
+	Start func(ctx context.Context) error
+	// Ready is called once, when the worker claims.
+	Ready func(worker string)
+}
+
+// Worker claims, starts and settles tasks until its context ends.
+type Worker struct {
+	o        Options
+	log      hclog.Logger
+	host     string
+	pools    []string
+	handlers map[string]*handler
+	starter  *starter
+	clock    engineClock
+	kick     chan struct{} // the exchange loop has something to do
+
+	mu       sync.Mutex
+	ses      *scheduler.Session // nil between two leases
+	runs     map[int64]*run
+	outcomes []scheduler.Outcome
+	indexes  []*index
+	free     int           // slots over all handlers
+	closing  bool          // no more claims
+	quiet    chan struct{} // closed when no run is left; nil unless a drain waits for it
+}
+
+// handler is one handler of the worker. Its fields are guarded by Worker.mu.
+type handler struct {
+	name    string
+	w       *Worker
+	backend backend
+	slots   int
+	busy    int
+	isUp    bool
+	suspect *run // the one run that may be the last of its process: they run one by one
+}
+
+// index is one due index that the worker claims from. Guarded by Worker.mu.
+type index struct {
+	name string // pool:handler
+	h    *handler
+	want bool      // claim as soon as a slot is free
+	at   time.Time // claim then; zero: when told
+}
+
+// run is one leased task.
+type run struct {
+	grant   scheduler.Grant
+	h       *handler
+	ses     *scheduler.Session
+	start   time.Time // by this machine's clock
+	engine  int64     // the same by engine time, µs
+	sent    bool      // to the backend
+	ends    time.Time // deadline, once sent
+	cause   error     // why it is being cancelled
+	ignored time.Time // when it is taken to have ignored its cancellation
+}
+
+// New checks the options and returns a worker that does nothing yet.
+func New(o Options) (*Worker, error) {
+	if o.Client == nil || len(o.Handlers) == 0 {
+		return nil, errors.New("a worker needs a client and at least one handler")
+	}
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&o.Lease, 10*time.Second)
+	def(&o.Lookahead, 50*time.Millisecond)
+	def(&o.DrainTimeout, 30*time.Second)
+	o.Lookahead = max(0, o.Lookahead)
+	if o.Concurrency <= 0 {
+		o.Concurrency = 256
+	}
+	if o.MaxCrashes <= 0 {
+		o.MaxCrashes = 3
+	}
+	if len(o.Pools) == 0 {
+		o.Pools = []string{scheduler.DefaultPool}
+	}
+	if o.Log == nil {
+		o.Log = hclog.NewNullLogger()
+	}
+	host, _ := os.Hostname()
+	w := &Worker{
+		o: o, log: o.Log, host: host, handlers: make(map[string]*handler), kick: make(chan struct{}, 1),
+		runs: make(map[int64]*run), free: o.Concurrency,
+	}
+	for name, spec := range o.Handlers {
+		if err := scheduler.CheckName("handler", name); err != nil {
+			return nil, err
+		}
+		h := &handler{name: name, w: w, slots: spec.Concurrency}
+		if h.slots <= 0 {
+			h.slots = 64
+		}
+		if spec.Go != nil {
+			h.backend = newGoBackend(spec.Go, o.Log.Named(name))
+		} else {
+			h.backend = newPluginBackend(spec.Plugin, o.Log.Named(name))
+		}
+		w.handlers[name] = h
+	}
+	return w, nil
+}
+
+// Run serves until ctx ends, then drains: reserved tasks still start, running ones
+// finish, and what has not finished in the drain timeout is cancelled and goes back to
+// the front of its queue, uncharged. It returns an error when it could not start.
+func (w *Worker) Run(ctx context.Context) (err error) {
+	w.starter, err = newStarter(w.dispatch)
+	if err != nil {
+		return err
+	}
+	defer w.starter.close()
+	defer w.stopBackends()
+	if err := w.startBackends(ctx); err != nil {
+		return err
+	}
+	if w.o.Start != nil {
+		if err := w.o.Start(ctx); err != nil {
+			return err
+		}
+	}
+	watching, stopWatching := context.WithCancel(context.Background())
+	defer stopWatching()
+	go w.watch(watching)
+	for {
+		ses, err := w.register(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		err = w.serve(ctx, ses)
+		if !errors.Is(err, scheduler.ErrLeaseLost) {
+			return err
+		}
+		w.log.Error("lease lost: handlers are stopped and the worker starts afresh", "worker", ses.ID())
+		w.abandon()
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// HandlerError says that a handler could not be made ready.
+type HandlerError struct {
+	Handler string
+	Err     error
+}
+
+func (e *HandlerError) Error() string { return fmt.Sprintf("handler %q: %s", e.Handler, e.Err) }
+func (e *HandlerError) Unwrap() error { return e.Err }
+
+func (w *Worker) startBackends(ctx context.Context) error {
+	errs := make(chan error, len(w.handlers))
+	for _, h := range w.handlers {
+		go func() {
+			err := h.backend.start(ctx, h)
+			if err != nil {
+				err = &HandlerError{Handler: h.name, Err: err}
+			}
+			errs <- err
+		}()
+	}
+	var all error
+	for range w.handlers {
+		all = errors.Join(all, <-errs)
+	}
+	return all
+}
+
+func (w *Worker) stopBackends() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, h := range w.handlers {
+		wg.Go(func() { h.backend.stop(ctx) })
+	}
+	wg.Wait()
+}
+
+// register takes a lease under a new name, and waits for Redis as long as it must.
+func (w *Worker) register(ctx context.Context) (*scheduler.Session, error) {
+	var nonce [3]byte
+	_, _ = rand.Read(nonce[:]) // never fails
+	slots := make(map[string]int)
+	for name, h := range w.handlers {
+		slots[name] = h.slots
+	}
+	me := scheduler.Worker{
+		ID:   fmt.Sprintf("%s-%d-%s", plainName(w.host), os.Getpid(), hex.EncodeToString(nonce[:])),
+		Host: w.host, PID: os.Getpid(), Slots: slots, Lease: w.o.Lease, Version: w.o.Version,
+		ConfigHash: w.o.ConfigHash, Started: time.Now(), Pools: w.o.Pools,
+	}
+	for {
+		ses, err := w.tryRegister(ctx, me)
+		var away *scheduler.UnreachableError
+		if err == nil || !errors.As(err, &away) {
+			return ses, err
+		}
+		w.log.Warn("redis is not reachable", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+func (w *Worker) tryRegister(ctx context.Context, me scheduler.Worker) (*scheduler.Session, error) {
+	ses, err := w.o.Client.Register(ctx, me)
+	if err != nil {
+		return nil, err
+	}
+	return ses, w.findPools(ctx, ses)
+}
+
+// findPools brings the indexes to the pools asked for; "*" is all that queues name.
+func (w *Worker) findPools(ctx context.Context, ses *scheduler.Session) error {
+	pools := w.o.Pools
+	for _, p := range w.o.Pools {
+		if p != "*" {
+			continue
+		}
+		all, err := ses.Indexes(ctx)
+		if err != nil {
+			return err
+		}
+		seen := make(map[string]bool)
+		pools = nil
+		for _, ix := range all {
+			pool, _, _ := strings.Cut(ix, ":")
+			if !seen[pool] {
+				seen[pool] = true
+				pools = append(pools, pool)
+			}
+		}
+		sort.Strings(pools)
+		break
+	}
+	w.mu.Lock()
+	changed := strings.Join(pools, " ") != strings.Join(w.pools, " ") || w.ses != ses
+	if changed {
+		w.pools = pools
+		w.indexes = nil
+		for _, p := range pools {
+			for _, h := range w.handlers {
+				w.indexes = append(w.indexes, &index{name: p + ":" + h.name, h: h, want: true})
+			}
+		}
+	}
+	w.mu.Unlock()
+	if !changed {
+		return nil
+	}
+	w.signal()
+	return ses.Announce(ctx, func(me *scheduler.Worker) { me.Pools = pools })
+}
+
+// abandon forgets a lost lease: what it held is no longer ours. Handlers are told, and
+// hold their slots until they are gone.
+func (w *Worker) abandon() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ses = nil
+	w.outcomes = nil
+	for _, r := range w.runs {
+		if !r.sent {
+			w.drop(r) // the starter finds it gone
+			continue
+		}
+		w.cancelRun(r, pluginapi.ErrLeaseLost)
+	}
+}
+
+// plainName makes a host's name fit for a worker's id.
+func plainName(host string) string {
+	host, _, _ = strings.Cut(host, ".")
+	s := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(host))
+	if s == "" {
+		s = "worker"
+	}
+	return s[:min(len(s), 32)]
+}
+
+// signal makes the exchange loop look.
+func (w *Worker) signal() {
+	select {
+	case w.kick <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,117 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
+)
+
+// DefaultNamespace is used where none is given.
+const DefaultNamespace = "throttle"
+
+// Client submits, inspects and controls in one namespace. It is safe for concurrent
+// use. Calls that change something are sent once: after an *UnreachableError it is
+// unknown whether they took effect; a submit with an own id may be repeated.
+type Client struct {
+	rdb       redis.UniversalClient
+	namespace string
+	keys      keys
+	max       int // payload
+}
+
+// Options of a Client; the zero value is good.
+type Options struct {
+	Namespace  string // DefaultNamespace when empty
+	MaxPayload int    // bytes that Submit takes; DefaultMaxPayload when 0, at most HardMaxPayload
+}
+
+// New returns a client on a connection that the caller closes. Dial makes a fitting
+// one; any other must have MaxRetries -1, or go-redis repeats calls by itself.
+func New(rdb redis.UniversalClient, o Options) (*Client, error) {
+	if o.Namespace == "" {
+		o.Namespace = DefaultNamespace
+	}
+	if o.MaxPayload <= 0 {
+		o.MaxPayload = DefaultMaxPayload
+	}
+	if err := CheckName("namespace", o.Namespace); err != nil {
+		return nil, err
+	}
+	return &Client{rdb: rdb, namespace: o.Namespace, keys: newKeys(o.Namespace), max: min(o.MaxPayload, HardMaxPayload)}, nil
+}
+
+// Namespace is the one this client works in.
+func (c *Client) Namespace() string { return c.namespace }
+
+var ownIDForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+// CheckName refuses what cannot name a queue, pool, handler or namespace.
+func CheckName(kind, name string) error {
+	if ratelimit.ValidName(name) {
+		return nil
+	}
+	return &InvalidError{What: kind, Reason: fmt.Sprintf("%q is not a name: 1 to 64 of a-z 0-9 _ . - and a letter or digit first", name)}
+}
+
+// WaitReady returns when Redis answers, or with an *UnreachableError when it does not
+// before the context ends. A server that loads its data is waited for.
+func (c *Client) WaitReady(ctx context.Context) error {
+	pause := 10 * time.Millisecond
+	for {
+		err := c.rdb.Ping(ctx).Err()
+		if err == nil {
+			return nil
+		}
+		if redisError(err) == err && ctx.Err() == nil {
+			return err // it answered, and would answer the same again
+		}
+		select {
+		case <-ctx.Done():
+			return &UnreachableError{Err: err}
+		case <-time.After(pause):
+			pause = min(2*pause, 500*time.Millisecond)
+		}
+	}
+}
+
+// Warnings tells what in the server's settings endangers acknowledged tasks. What
+// cannot be read (no right to, or not a Redis proper) is said to be unknown.
+func (c *Client) Warnings(ctx context.Context) ([]string, error) {
+	info, err := c.rdb.Info(ctx, "persistence", "memory").Result()
+	if err != nil {
+		if redisError(err) != err {
+			return nil, redisError(err)
+		}
+		return []string{"persistence of Redis is unknown: INFO is refused"}, nil
+	}
+	var out []string
+	switch infoField(info, "aof_enabled") {
+	case "0":
+		out = append(out, "Redis keeps no append-only file: a crash of it loses acknowledged tasks; set appendonly yes")
+	case "":
+		out = append(out, "persistence of Redis is unknown")
+	}
+	if p := infoField(info, "maxmemory_policy"); p != "" && p != "noeviction" {
+		out = append(out, fmt.Sprintf("Redis may evict tasks (maxmemory-policy %s): set it to noeviction", p))
+	}
+	return out, nil
+}
+
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if v, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+func (c *Client) run(ctx context.Context, s *script, args ...any) ([]any, error) {
+	return s.run(ctx, c.rdb, c.keys, args...)
+}

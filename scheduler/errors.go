@@ -1,0 +1,70 @@
+package scheduler
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors to branch on; what a person reads wraps them with names.
+var (
+	ErrQueueExists = errors.New("queue exists")
+	ErrTaskExists  = errors.New("task exists")
+	ErrLeaseLost   = errors.New("lease lost")
+	ErrConflict    = errors.New("conflict")
+)
+
+// NotFoundError says that nothing of that name is known.
+type NotFoundError struct {
+	Kind      string // "queue", "task", "worker"
+	Name      string
+	Namespace string
+	Nearest   string // the most similar name there is, or ""
+}
+
+func (e *NotFoundError) Error() string {
+	s := fmt.Sprintf("no %s %q in namespace %q", e.Kind, e.Name, e.Namespace)
+	if e.Nearest != "" {
+		s += fmt.Sprintf("; did you mean %q?", e.Nearest)
+	}
+	return s
+}
+
+// InvalidError says which value was refused and what would be right.
+type InvalidError struct {
+	What   string // "queue name", "payload", …
+	Reason string
+	// Payload tells a bad task (exit code 7) from a bad setting (2).
+	Payload bool
+}
+
+func (e *InvalidError) Error() string { return e.What + " " + e.Reason }
+
+// NotEmptyError says what a queue still holds.
+type NotEmptyError struct {
+	Queue                             string
+	Waiting, Scheduled, Running, Dead int64
+}
+
+func (e *NotEmptyError) Error() string {
+	return fmt.Sprintf("queue %q is not empty: %d waiting, %d scheduled, %d running, %d dead", e.Queue, e.Waiting, e.Scheduled, e.Running, e.Dead)
+}
+
+// Is makes a NotEmptyError a conflict.
+func (e *NotEmptyError) Is(target error) bool { return target == ErrConflict }
+
+// OwnedError says that a file declares the queue.
+type OwnedError struct{ Queue, Owner string }
+
+func (e *OwnedError) Error() string {
+	return fmt.Sprintf("queue %q is declared by owner %q", e.Queue, e.Owner)
+}
+
+// Is makes an OwnedError a conflict.
+func (e *OwnedError) Is(target error) bool { return target == ErrConflict }
+
+// UnreachableError says that no Redis answered. Whether a call that changes something
+// took effect is then unknown.
+type UnreachableError struct{ Err error }
+
+func (e *UnreachableError) Error() string { return "redis: " + e.Err.Error() }
+func (e *UnreachableError) Unwrap() error { return e.Err }

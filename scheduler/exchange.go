@@ -1,0 +1,216 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// What can become of a run. settle.lua says what each does.
+const (
+	Done      = "done"
+	Failed    = "failed"
+	Dead      = "dead"
+	RetryIn   = "retry"
+	Throttled = "throttled"
+	GiveBack  = "back"
+	Crashed   = "crashed"
+	Postponed = "postponed"
+	Cancelled = "cancelled"
+)
+
+// MaxClaim is the most tasks that one claim takes; maxClaimBytes about the most bytes.
+const (
+	MaxClaim      = 128
+	maxClaimBytes = 1 << 20
+)
+
+// Outcome reports one run under its fence.
+type Outcome struct {
+	Task      string // internal id
+	Fence     int64
+	Kind      string
+	Number    int64  // as settle.lua says for the kind
+	Text      string // error, or of a done task its result
+	Truncated bool   // the result was cut
+}
+
+// Claim asks for tasks.
+type Claim struct {
+	Slots     []Slots
+	Lookahead time.Duration
+	Most      int // tasks over all indexes; MaxClaim when 0
+}
+
+// Grant is a task that is leased to this worker and may start at its instant.
+type Grant struct {
+	Internal    string // id by which it is settled
+	ID          string
+	Queue       string
+	Handler     string // "" when the queue has been removed
+	Type, Key   string
+	Headers     map[string]string
+	Payload     []byte
+	Attempt     int
+	MaxAttempts int
+	Crashes     int
+	Fence       int64
+	SubmittedAt time.Time
+	GrantedAt   time.Time // engine time: the instant its limits were debited at; it may lie ahead
+	StartIn     time.Duration
+	Timeout     time.Duration
+	Damaged     error // its record cannot be read: settle it as Dead
+}
+
+// Granted is the answer to a Claim.
+type Granted struct {
+	Grants []Grant // StartIn counts from Received
+	// Received is when the answer came, by this machine's clock: not before the
+	// engine instant that StartIn counts from, so that no start is early.
+	Received time.Time
+	Indexes  []Next // in the order of Claim.Slots
+}
+
+// Next says when it is worth to claim from an index again.
+type Next struct {
+	More bool          // now
+	In   time.Duration // from Received; 0 when no instant is known
+	Mine bool          // this worker is the one that should come then
+}
+
+// Exchange settles outcomes and claims tasks in one round trip; either may be left
+// out. An outcome whose fence is not in force changes nothing: stale counts those.
+// After an error the same outcomes and the same claim are to be given again: what had
+// taken effect takes effect once. A claim without a lease is ErrLeaseLost.
+func (s *Session) Exchange(ctx context.Context, outcomes []Outcome, claim *Claim) (granted *Granted, stale int, settleErr, claimErr error) {
+	pipe := s.c.rdb.Pipeline()
+	var settle, ask *redis.Cmd
+	var settleArgs, claimArgs []any
+	if len(outcomes) > 0 {
+		settleArgs = s.settleArgs(outcomes)
+		settle = pipe.Do(ctx, settleScript.evalsha(s.c.keys, settleArgs)...)
+	}
+	if claim != nil {
+		claimArgs = s.claimArgs(claim)
+		ask = pipe.Do(ctx, claimScript.evalsha(s.c.keys, claimArgs)...)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	received := time.Now()
+	if settle != nil {
+		v, err := s.reply(ctx, settle, settleScript, settleArgs)
+		if err != nil {
+			settleErr = fmt.Errorf("settle %d tasks: %w", len(outcomes), err)
+		}
+		for _, r := range v {
+			if r.(int64) == 0 {
+				stale++
+			}
+		}
+	}
+	if ask != nil {
+		v, err := s.reply(ctx, ask, claimScript, claimArgs)
+		if isNoScript(ask.Err()) {
+			received = time.Now()
+		}
+		if err == nil {
+			granted, err = s.readGrants(v, claim, received)
+		}
+		if err != nil {
+			claimErr = fmt.Errorf("claim: %w", err)
+		}
+	}
+	return granted, stale, settleErr, claimErr
+}
+
+func (s *Session) reply(ctx context.Context, cmd *redis.Cmd, sc *script, args []any) ([]any, error) {
+	v, err := cmd.Slice()
+	if isNoScript(err) {
+		return sc.run(ctx, s.c.rdb, s.c.keys, args...)
+	}
+	return v, redisError(err)
+}
+
+func (s *Session) settleArgs(outcomes []Outcome) []any {
+	args := make([]any, 1, 1+5*len(outcomes))
+	args[0] = s.w.ID
+	for i := range outcomes {
+		o := &outcomes[i]
+		text := o.Text
+		if o.Kind == Done {
+			if o.Truncated {
+				text = "+" + text
+			} else {
+				text = "-" + text
+			}
+		}
+		args = append(args, o.Task, o.Fence, o.Kind, o.Number, text)
+	}
+	return args
+}
+
+func (s *Session) claimArgs(c *Claim) []any {
+	if !s.asking {
+		s.claim++
+		s.asking = true
+	}
+	most := MaxClaim
+	if c.Most > 0 {
+		most = min(c.Most, MaxClaim)
+	}
+	args := make([]any, 0, 5+2*len(c.Slots))
+	args = append(args, s.w.ID, s.claim, c.Lookahead.Microseconds(), most, maxClaimBytes)
+	for _, f := range c.Slots {
+		args = append(args, f.Index, f.Free)
+	}
+	return args
+}
+
+var errOldClaim = errors.New("an older claim than the last")
+
+func (s *Session) readGrants(v []any, c *Claim, received time.Time) (*Granted, error) {
+	switch v[0].(int64) {
+	case 0:
+		return nil, ErrLeaseLost
+	case -1:
+		return nil, errOldClaim
+	}
+	s.asking = false
+	now, fence := v[1].(int64), v[2].(int64)
+	g := &Granted{Received: received, Indexes: make([]Next, len(c.Slots))}
+	for i, x := range v[3].([]any) {
+		f := x.([]any)
+		g.Indexes[i] = Next{More: f[0].(int64) == 1, Mine: f[2].(int64) == 1}
+		if next := f[1].(int64); next > 0 {
+			g.Indexes[i].In = max(time.Microsecond, time.Duration(next-now)*time.Microsecond)
+		}
+	}
+	queues := v[4].([]any)
+	for i := 0; i+3 < len(queues); i += 4 {
+		queue := queues[i].(string)
+		_, handler, _ := strings.Cut(queues[i+1].(string), ":")
+		timeout, attempts, _ := strings.Cut(queues[i+2].(string), " ")
+		limit, most := time.Duration(number(timeout))*time.Microsecond, int(number(attempts))
+		tasks := queues[i+3].([]any)
+		for j := 0; j+2 < len(tasks); j += 3 {
+			start := tasks[j+1].(int64)
+			r, err := decodeRecord(tasks[j+2].(string))
+			grant := Grant{
+				Internal: tasks[j].(string), ID: r.OwnID, Queue: queue, Handler: handler, Type: r.Type, Key: r.Key, Headers: r.Headers,
+				Payload: r.Payload, Attempt: r.Attempts + 1, MaxAttempts: most, Crashes: r.Crashes, Fence: fence,
+				GrantedAt: time.UnixMicro(start), StartIn: time.Duration(start-now) * time.Microsecond, Timeout: limit,
+				Damaged: err,
+			}
+			grant.SubmittedAt, _, _ = parseID(grant.Internal)
+			if grant.ID == "" {
+				grant.ID = grant.Internal
+			}
+			g.Grants = append(g.Grants, grant)
+			fence++
+		}
+	}
+	return g, nil
+}

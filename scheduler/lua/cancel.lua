@@ -1,0 +1,41 @@
+-- cancel.lua: end a task that waits or is scheduled; ask the worker of a running one.
+--
+-- KEYS[1]  {ns}:clock
+-- ARGV     queue, internal id
+--
+-- Returns the state the task was in: 'waiting', 'scheduled', 'running', or what ended
+-- it before ('done', 'dead', ...): nothing changed; '' when there is no such task.
+
+local name, id = ARGV[1], ARGV[2]
+local state, worker = find_task(name, id)
+if state == 'running' then
+  redis.call('SADD', K_STOP .. worker, id)
+  redis.call('PUBLISH', K_WAKE .. worker, 'stop ' .. id)
+  return state
+end
+if state ~= 'waiting' and state ~= 'scheduled' then
+  return state
+end
+local now, off = clock_read(KEYS[1])
+local q = load_queue(name)
+if state == 'scheduled' then
+  redis.call('ZREM', K_LATER .. name, id)
+  q.later = q.later - 1
+else
+  -- out of the list it goes when its turn comes: a search would cost O(tasks)
+  if redis.call('ZREM', K_FRONT .. name, id) == 1 then
+    q.front = q.front - 1
+  else
+    q.gone = q.gone + 1
+  end
+  q.waiting = q.waiting - 1
+  if q.waiting == 0 then
+    redis.call('UNLINK', K_WAIT .. name)
+    q.gone = 0
+  end
+end
+redis.call('HSET', K_QUEUE .. name, 'later', q.later, 'waiting', q.waiting, 'front', q.front, 'gone', q.gone)
+index_queue(q, now)
+end_tasks(name, '', {{id = id, state = 'cancelled', text = ''}}, now)
+clock_write(KEYS[1], now, off)
+return state

@@ -1,0 +1,26 @@
+-- leave.lua: a worker goes. First it stops being woken; once it holds no task it is
+-- forgotten.
+--
+-- KEYS[1]  {ns}:clock
+-- ARGV     worker, most tasks to give back ('0' only stops the waking)
+--
+-- Returns the tasks it still holds.
+
+local worker, max = ARGV[1], tonumber(ARGV[2])
+local indexes = redis.call('HGET', K_WORKER .. worker, 'indexes') or ''
+for index in string.gmatch(indexes, '%S+') do
+  redis.call('ZREM', K_IDLE .. index, worker)
+  local at = redis.call('HGET', K_APPOINTMENTS, index)
+  if at and string.match(at, ' (.*)$') == worker then
+    redis.call('HDEL', K_APPOINTMENTS, index)
+    wake_one(index)
+  end
+end
+if max > 0 then
+  local now, off = clock_read(KEYS[1])
+  if reap_tasks(worker, now, max, now) then
+    forget_worker(worker)
+  end
+  clock_write(KEYS[1], now, off)
+end
+return redis.call('HLEN', K_RUN .. worker)

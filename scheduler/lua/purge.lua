@@ -1,0 +1,76 @@
+-- purge.lua: drop one chunk of a queue's tasks.
+--
+-- KEYS[1]  {ns}:clock
+-- ARGV     queue, most tasks, states to drop: any of 'waiting', 'scheduled', 'dead', 'ended'
+--
+-- Returns {1, dropped, left} (left of those states), or {0} no such queue.
+
+local name, max = ARGV[1], tonumber(ARGV[2])
+local q = load_queue(name)
+if not q then
+  return {0}
+end
+local v = redis.call('HMGET', K_QUEUE .. name, 'own', 'dead', 'ended')
+local own, dead, ended = v[1], tonumber(v[2]) or 0, tonumber(v[3]) or 0
+local drop = {}
+for i = 3, #ARGV do
+  local state, room = ARGV[i], max - #drop
+  local ids = {}
+  if room > 0 and state == 'waiting' then
+    ids = redis.call('ZRANGE', K_FRONT .. name, 0, room - 1)
+    if #ids > 0 then
+      redis.call('ZREM', K_FRONT .. name, unpack(ids))
+    end
+    q.front = q.front - #ids
+    q.waiting = q.waiting - #ids
+    local list = room > #ids and redis.call('LRANGE', K_WAIT .. name, 0, room - #ids - 1) or {}
+    if #list > 0 then
+      redis.call('LTRIM', K_WAIT .. name, #list, -1)
+      local live = redis.call('HMGET', K_TASKS .. name, unpack(list))
+      local past = redis.call('HMGET', K_ENDS .. name, unpack(list))
+      for j = 1, #list do
+        if not live[j] or past[j] then
+          q.gone = q.gone - 1
+        else
+          ids[#ids + 1] = list[j]
+          q.waiting = q.waiting - 1
+        end
+      end
+    end
+  elseif room > 0 and state == 'scheduled' then
+    ids = redis.call('ZRANGE', K_LATER .. name, 0, room - 1)
+    if #ids > 0 then
+      redis.call('ZREM', K_LATER .. name, unpack(ids))
+    end
+    q.later = q.later - #ids
+  elseif room > 0 and state == 'dead' then
+    ids = redis.call('ZRANGE', K_DEAD .. name, 0, room - 1)
+    if #ids > 0 then
+      redis.call('ZREM', K_DEAD .. name, unpack(ids))
+    end
+    dead = dead - #ids
+  elseif room > 0 and state == 'ended' then
+    ids = redis.call('LRANGE', K_ENDED .. name, 0, room - 1)
+    if #ids > 0 then
+      redis.call('LTRIM', K_ENDED .. name, #ids, -1)
+      redis.call('HDEL', K_ENDS .. name, unpack(ids))
+    end
+    ended = ended - #ids
+  end
+  for j = 1, #ids do
+    drop[#drop + 1] = ids[j]
+  end
+end
+local left = 0
+for i = 3, #ARGV do
+  left = left + ({waiting = q.waiting, scheduled = q.later, dead = dead, ended = ended})[ARGV[i]]
+end
+if #drop > 0 then
+  forget_tasks(name, own, drop)
+end
+redis.call('HSET', K_QUEUE .. name, 'front', q.front, 'waiting', q.waiting, 'later', q.later, 'dead', dead, 'ended', ended,
+  'gone', q.gone)
+local now, off = clock_read(KEYS[1])
+clock_write(KEYS[1], now, off)
+index_queue(q, now)
+return {1, #drop, left}

@@ -1,0 +1,17 @@
+-- register.lua: a worker appears, or says more about itself.
+--
+-- KEYS[1]  {ns}:clock
+-- ARGV     worker, lease in µs, then field, value, ... of what it announces
+--
+-- Returns {1, now} or {0} when the worker of that name has been reaped.
+
+local worker, lease = ARGV[1], tonumber(ARGV[2])
+local v = redis.call('HMGET', K_WORKER .. worker, 'reaped', 'claim')
+if v[1] then
+  return {0}
+end
+local now, off = clock_read(KEYS[1])
+redis.call('ZADD', K_WORKERS, now + lease, worker)
+redis.call('HSET', K_WORKER .. worker, 'lease', lease, 'claim', v[2] or 0, 'beat', now, unpack(ARGV, 3))
+clock_write(KEYS[1], now, off)
+return {1, now}

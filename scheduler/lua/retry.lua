@@ -1,0 +1,36 @@
+-- retry.lua: let a dead task, or one that waits for its instant, run again now, with
+-- all its attempts before it.
+--
+-- KEYS[1]  {ns}:clock
+-- ARGV     queue, internal id
+--
+-- Returns the state the task was in; only 'dead' and 'scheduled' change. '' when
+-- there is no such task.
+
+local name, id = ARGV[1], ARGV[2]
+local state = find_task(name, id)
+if state ~= 'dead' and state ~= 'scheduled' then
+  return state
+end
+local now, off = clock_read(KEYS[1])
+local q = load_queue(name)
+promote(q, now, 500)
+local rec = redis.call('HGET', K_TASKS .. name, id)
+if state == 'dead' then
+  redis.call('ZREM', K_DEAD .. name, id)
+  redis.call('HINCRBY', K_QUEUE .. name, 'dead', -1)
+  redis.call('HSET', K_TASKS .. name, id, record_with(rec, {a = '', c = '', T = ''}))
+elseif redis.call('ZREM', K_LATER .. name, id) == 1 then
+  q.later = q.later - 1
+else
+  return state -- its instant came just now
+end
+redis.call('RPUSH', K_WAIT .. name, id)
+q.waiting = q.waiting + 1
+redis.call('HSET', K_QUEUE .. name, 'later', q.later, 'waiting', q.waiting)
+clock_write(KEYS[1], now, off)
+local t = index_queue(q, now)
+if t then
+  announce(q.index, t, now)
+end
+return state

@@ -1,0 +1,56 @@
+-- settle.lua: report the outcomes of a worker's tasks, each under its fence.
+--
+-- KEYS[1]  {ns}:clock
+-- ARGV     worker, then for each task: id, fence, outcome, number, text
+--   done      text = the result with its flag in front ('-' whole, '+' cut)
+--   failed    charged; number = a random part of a million for the jitter; text = error
+--   dead      charged, no retry; text = error
+--   retry     charged, again in number µs; text = error
+--   throttled not charged; the queue is frozen for number µs; back to the front
+--   back      not charged, back to the front; number = 1 when it was never started
+--   postponed not charged, again in number µs
+--   crashed   its plugin process died with it; charged as a crash, not as an attempt;
+--             number = most crashes; text = error
+--   cancelled ends it
+--
+-- Returns for each task: 1 settled, 0 the fence is not in force (nothing changed).
+
+local worker = ARGV[1]
+local ids = {}
+for i = 2, #ARGV, 5 do
+  ids[#ids + 1] = ARGV[i]
+end
+local run = redis.call('HMGET', K_RUN .. worker, unpack(ids))
+local now, off = clock_read(KEYS[1])
+
+local reply, queues, order, gone, seen = {}, {}, {}, {}, {}
+for k = 1, #ids do
+  local i = k * 5 - 3
+  local fence, start, seq, _, name
+  if run[k] and not seen[ids[k]] then
+    fence, start, seq, _, name = string.match(run[k], '^(%d+) (%d+) (%d+) (%d+) (.*)$')
+  end
+  reply[k] = 0
+  if fence == ARGV[i + 1] then
+    reply[k] = 1
+    seen[ids[k]] = true
+    gone[#gone + 1] = ids[k]
+    local batch = queues[name]
+    if not batch then
+      batch = {}
+      queues[name] = batch
+      order[#order + 1] = name
+    end
+    batch[#batch + 1] = {id = ids[k], outcome = ARGV[i + 2], number = tonumber(ARGV[i + 3]), text = ARGV[i + 4],
+      start = tonumber(start), seq = tonumber(seq)}
+  end
+end
+if #gone == 0 then
+  return reply
+end
+redis.call('HDEL', K_RUN .. worker, unpack(gone)) -- a removal first: passes when memory is full
+for _, name in ipairs(order) do
+  settle_queue(name, worker, queues[name], now)
+end
+clock_write(KEYS[1], now, off)
+return reply

@@ -1,0 +1,108 @@
+-- submit.lua: put tasks into a queue, all of one call or none.
+--
+-- A task without an instant becomes waiting, behind all that became waiting before
+-- it: scheduled tasks whose instant has passed are promoted first, and while more
+-- of those are left than one call may move, it joins them.
+--
+-- KEYS[1]  {ns}:clock
+-- ARGV     queue, then for each task: own id ('' for a generated one), when ('' now,
+--          '+D' in D µs, '@T' at the instant T), record
+--
+-- Returns {1, now, ahead, full_at, rem, frozen, rate, held, {id, at}...}
+--   ahead       tasks that were waiting before the first of these
+--   id, at      the internal id; the scheduled instant, 0 when waiting
+-- or {0} no such queue, {-1, i} the i-th task's own id is taken.
+
+local name = ARGV[1]
+local q = load_queue(name)
+if not q then
+  return {0}
+end
+local v = redis.call('HMGET', K_QUEUE .. name, 'no', 'last_id')
+local no, last = tonumber(v[1]), tonumber(v[2]) or 0
+local now, off = clock_read(KEYS[1])
+
+local own, owned, seen = {}, {}, {}
+for i = 2, #ARGV, 3 do
+  local id = ARGV[i]
+  if id ~= '' then
+    if seen[id] then
+      return {-1, (i + 1) / 3}
+    end
+    seen[id] = true
+    own[#own + 1] = id
+    owned[#owned + 1] = (i + 1) / 3
+  end
+end
+if #own > 0 then
+  local taken = redis.call('HMGET', K_IDS, unpack(own))
+  for i = 1, #own do
+    if taken[i] then
+      return {-1, owned[i]}
+    end
+  end
+end
+
+local overdue = promote(q, now, 500)
+local ahead = q.waiting
+local wait, later, bodies, ids, reply = {}, {}, {}, {}, {}
+if last < now then
+  last = now - 1
+end
+for i = 2, #ARGV, 3 do
+  last = last + 1
+  local id = string.format('%013x-%x', last, no)
+  local at, when = 0, ARGV[i + 1]
+  if when ~= '' then
+    at = tonumber(string.sub(when, 2))
+    if string.byte(when, 1) == 43 then
+      at = now + at
+    end
+  end
+  if at > now then
+    later[#later + 1] = at
+    later[#later + 1] = id
+  elseif overdue then
+    later[#later + 1] = now
+    later[#later + 1] = id
+    at = 0
+  else
+    wait[#wait + 1] = id
+    at = 0
+  end
+  bodies[#bodies + 1] = id
+  bodies[#bodies + 1] = ARGV[i + 2]
+  if #ARGV[i + 2] > q.big then
+    q.big = #ARGV[i + 2]
+  end
+  if ARGV[i] ~= '' then
+    ids[#ids + 1] = ARGV[i]
+    ids[#ids + 1] = id
+  end
+  reply[#reply + 1] = id
+  reply[#reply + 1] = at
+end
+
+redis.call('HSET', K_TASKS .. name, unpack(bodies))
+if #ids > 0 then
+  redis.call('HSET', K_IDS, unpack(ids))
+  redis.call('HSET', K_QUEUE .. name, 'own', 1)
+end
+if #wait > 0 then
+  redis.call('RPUSH', K_WAIT .. name, unpack(wait))
+end
+if #later > 0 then
+  redis.call('ZADD', K_LATER .. name, unpack(later))
+end
+q.waiting = q.waiting + #wait
+q.later = q.later + #later / 2
+redis.call('HSET', K_QUEUE .. name, 'waiting', q.waiting, 'later', q.later, 'last_id', last, 'big', q.big)
+clock_write(KEYS[1], now, off)
+-- a queue that had waiting tasks has its place, and somebody who comes for it
+if ahead == 0 then
+  local t = index_queue(q, now)
+  if t then
+    announce(q.index, t, now)
+  end
+end
+return {1, now, ahead, q.full_at, q.rem, q.frozen, redis.call('HGET', K_QUEUE .. name, 'rate') or '', q.held or '', reply}

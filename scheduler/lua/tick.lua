@@ -1,0 +1,68 @@
+-- tick.lua: a worker's one call a second. Renews its lease, watches the clock, takes
+-- one chunk of tasks back from one dead worker, and looks whether work was missed.
+--
+-- When no worker has ticked for 2 s (Redis was away, or its clock jumped forward),
+-- every lease is renewed before anything is reaped.
+--
+-- KEYS[1]  {ns}:clock
+-- ARGV     worker, most tasks to reap, then for each index: pool:handler, free slots
+--
+-- Returns {1, now, reaped, stops, indexes}
+--   reaped   tasks taken back
+--   stops    internal ids of this worker's tasks that somebody wants cancelled
+--   indexes  for each asked: 1 when the worker should claim now
+-- or {0} when this worker has been reaped.
+
+local worker, max = ARGV[1], tonumber(ARGV[2])
+local v = redis.call('HMGET', K_WORKER .. worker, 'lease', 'reaped')
+if not v[1] or v[2] then
+  return {0}
+end
+local now, off = clock_read(KEYS[1])
+local last = tonumber(redis.call('HGET', KEYS[1], 'tick')) or 0
+
+local reaped = 0
+if now - last > 2000000 then
+  for _, w in ipairs(redis.call('ZRANGE', K_WORKERS, 0, -1)) do
+    local lease = tonumber(redis.call('HGET', K_WORKER .. w, 'lease')) or 0
+    redis.call('ZADD', K_WORKERS, now + lease, w)
+  end
+else
+  redis.call('ZREM', K_WORKERS, worker) -- a removal first: passes when memory is full
+  redis.call('ZADD', K_WORKERS, now + tonumber(v[1]), worker)
+  local dead = redis.call('ZRANGEBYSCORE', K_WORKERS, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
+  if #dead > 0 then
+    local lease = tonumber(redis.call('HGET', K_WORKER .. dead[1], 'lease')) or 0
+    local before = redis.call('HLEN', K_RUN .. dead[1])
+    redis.call('HSET', K_WORKER .. dead[1], 'reaped', 1)
+    if reap_tasks(dead[1], tonumber(dead[2]) - lease, max, now) then
+      forget_worker(dead[1])
+      reaped = before
+    else
+      reaped = before - redis.call('HLEN', K_RUN .. dead[1])
+    end
+  end
+end
+redis.call('HSET', K_WORKER .. worker, 'beat', now)
+redis.call('HSET', KEYS[1], 'tick', now)
+clock_write(KEYS[1], now, off)
+
+local indexes = {}
+for i = 3, #ARGV, 2 do
+  local index, come = ARGV[i], 0
+  if tonumber(ARGV[i + 1]) > 0 then
+    local head = redis.call('ZRANGE', K_DUE .. index, 0, 0, 'WITHSCORES')
+    if #head > 0 then
+      local t = tonumber(head[2])
+      -- missed, or nobody has been told to come for it
+      if t < now - 20000 or (t > now and appointment(index, now) == 0) then
+        come = 1
+      end
+    end
+    if come == 0 then
+      redis.call('ZADD', K_IDLE .. index, 'NX', now, worker)
+    end
+  end
+  indexes[#indexes + 1] = come
+end
+return {1, now, reaped, redis.call('SMEMBERS', K_STOP .. worker), indexes}

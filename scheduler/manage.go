@@ -1,0 +1,175 @@
+package scheduler
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
+)
+
+// QueueChange is what UpdateQueue changes; nil leaves a setting as it is.
+type QueueChange struct {
+	Handler, Pool *string
+	Rate          *ratelimit.Rate // the zero Rate lifts the limit
+	Timeout       *time.Duration
+	MaxAttempts   *int
+	RetryMin      *time.Duration
+	RetryMax      *time.Duration
+	Jitter        *float64
+	History       *int
+	Paused        *bool
+}
+
+// CreateQueue makes a queue and returns its name: the one given, or q- and 8 hex
+// digits when it is empty. A name that exists is ErrQueueExists; nothing is changed.
+func (c *Client) CreateQueue(ctx context.Context, name string, spec QueueSpec) (string, error) {
+	if name == "" {
+		var b [4]byte
+		_, _ = rand.Read(b[:]) // never fails
+		name = "q-" + hex.EncodeToString(b[:])
+	}
+	if err := CheckName("queue", name); err != nil {
+		return "", err
+	}
+	if err := spec.Validate(); err != nil {
+		return "", err
+	}
+	reply, err := c.run(ctx, defineScript, append([]any{"create", name, ""}, spec.fields()...)...)
+	if err != nil {
+		return "", fmt.Errorf("create queue %q: %w", name, err)
+	}
+	if reply[0].(int64) == 0 {
+		return "", fmt.Errorf("queue %q exists in namespace %q; change it with update: %w", name, c.namespace, ErrQueueExists)
+	}
+	return name, nil
+}
+
+// UpdateQueue changes settings of a queue, at once and for waiting tasks too. A new
+// rate accrues from now on; tokens that are there stay, up to the new capacity. On a
+// queue that a file declares it is an override, which a later apply leaves in force.
+func (c *Client) UpdateQueue(ctx context.Context, name string, ch QueueChange) error {
+	q, err := c.Queue(ctx, name)
+	if err != nil {
+		return err
+	}
+	spec := q.QueueSpec
+	set(&spec.Handler, ch.Handler)
+	set(&spec.Pool, ch.Pool)
+	set(&spec.Rate, ch.Rate)
+	set(&spec.Timeout, ch.Timeout)
+	set(&spec.Retry.MaxAttempts, ch.MaxAttempts)
+	set(&spec.Retry.Min, ch.RetryMin)
+	set(&spec.Retry.Max, ch.RetryMax)
+	set(&spec.Retry.Jitter, ch.Jitter)
+	set(&spec.History, ch.History)
+	set(&spec.Paused, ch.Paused)
+	if err := spec.Validate(); err != nil {
+		return err
+	}
+	// only what the caller changes is written: two updates at once do not undo each other
+	before, after := q.QueueSpec.fields(), spec.fields()
+	args := []any{"update", name, ""}
+	for i := 0; i < len(after); i += 2 {
+		if before[i+1] != after[i+1] {
+			args = append(args, after[i], after[i+1])
+		}
+	}
+	reply, err := c.run(ctx, defineScript, args...)
+	if err != nil {
+		return fmt.Errorf("update queue %q: %w", name, err)
+	}
+	if reply[0].(int64) == 0 {
+		return c.unknownQueue(ctx, name)
+	}
+	return nil
+}
+
+func set[T any](field *T, v *T) {
+	if v != nil {
+		*field = *v
+	}
+}
+
+// Pause lets no further task of the queue start; running ones finish, new ones are
+// taken in. What was granted ahead still starts, within the look-ahead.
+func (c *Client) Pause(ctx context.Context, name string) error { return c.hold(ctx, name, true) }
+
+// Resume undoes Pause.
+func (c *Client) Resume(ctx context.Context, name string) error { return c.hold(ctx, name, false) }
+
+func (c *Client) hold(ctx context.Context, name string, paused bool) error {
+	reply, err := c.run(ctx, defineScript, "update", name, "", "paused", flag(paused))
+	if err != nil {
+		return fmt.Errorf("pause or resume queue %q: %w", name, err)
+	}
+	if reply[0].(int64) == 0 {
+		return c.unknownQueue(ctx, name)
+	}
+	return nil
+}
+
+// Purge drops the waiting and scheduled tasks of a queue, in chunks, and returns how
+// many. Tasks that come in meanwhile may go too.
+func (c *Client) Purge(ctx context.Context, name string) (int64, error) {
+	return c.purge(ctx, name, "waiting", "scheduled")
+}
+
+func (c *Client) purge(ctx context.Context, name string, states ...any) (int64, error) {
+	var total int64
+	for {
+		reply, err := c.run(ctx, purgeScript, append([]any{name, 500}, states...)...)
+		if err != nil {
+			return total, fmt.Errorf("purge queue %q: %w", name, err)
+		}
+		if reply[0].(int64) == 0 {
+			return total, c.unknownQueue(ctx, name)
+		}
+		dropped, left := reply[1].(int64), reply[2].(int64)
+		total += dropped
+		if left <= 0 || dropped == 0 {
+			return total, nil
+		}
+	}
+}
+
+// RemoveQueue removes a queue with its history. One that holds tasks is a
+// *NotEmptyError unless force; one that a file declares is an *OwnedError always.
+func (c *Client) RemoveQueue(ctx context.Context, name string, force bool) error {
+	q, err := c.Queue(ctx, name)
+	if err != nil {
+		return err
+	}
+	if q.Owner != "" && !q.Undeclared {
+		return &OwnedError{Queue: name, Owner: q.Owner}
+	}
+	if !force && q.Waiting+q.Scheduled+q.Running+q.Dead > 0 {
+		return &NotEmptyError{Queue: name, Waiting: q.Waiting, Scheduled: q.Scheduled, Running: q.Running, Dead: q.Dead}
+	}
+	if err := c.Pause(ctx, name); err != nil {
+		return err
+	}
+	states := []any{"ended"}
+	if force {
+		states = []any{"waiting", "scheduled", "dead", "ended"}
+	}
+	if _, err := c.purge(ctx, name, states...); err != nil {
+		return err
+	}
+	reply, err := c.run(ctx, removeScript, name, flag(force))
+	if err != nil {
+		return fmt.Errorf("remove queue %q: %w", name, err)
+	}
+	switch reply[0].(int64) {
+	case 0:
+		return c.unknownQueue(ctx, name)
+	case -1:
+		return &OwnedError{Queue: name, Owner: reply[1].(string)}
+	case -2:
+		n := func(i int) int64 { return reply[i].(int64) }
+		return &NotEmptyError{Queue: name, Waiting: n(1), Scheduled: n(2), Running: n(3), Dead: n(4)}
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package scheduler
+
+import (
+	"context"
+	"crypto/sha1"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
+)
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// Each verb with the files it stands on, in their order.
+var (
+	submitScript   = compose("queue", "wake", "submit")
+	claimScript    = compose("queue", "wake", "claim")
+	settleScript   = compose("queue", "wake", "record", "forget", "outcome", "settle")
+	tickScript     = compose("queue", "wake", "record", "forget", "outcome", "reap", "tick")
+	leaveScript    = compose("queue", "wake", "record", "forget", "outcome", "reap", "leave")
+	registerScript = compose("register")
+	defineScript   = compose("queue", "wake", "define")
+	purgeScript    = compose("queue", "record", "forget", "purge")
+	removeScript   = compose("queue", "record", "forget", "remove")
+	cancelScript   = compose("queue", "record", "forget", "outcome", "find", "cancel")
+	retryScript    = compose("queue", "wake", "record", "find", "retry")
+	inspectScript  = compose("find", "inspect")
+	showScript     = compose("show")
+)
+
+const (
+	maxFreeze    = 24 * time.Hour // of a queue, by a throttled task
+	maxThrottles = 100            // of one task, before it counts as a failed attempt
+)
+
+// script is one verb: its whole source, and the hash Redis knows it by.
+type script struct {
+	name, src, sha string
+}
+
+// compose puts a verb's files together: clock and bucket from ratelimit, the key
+// names, then the files in order.
+func compose(files ...string) *script {
+	var body strings.Builder
+	for _, f := range files {
+		src, err := luaFiles.ReadFile("lua/" + f + ".lua")
+		if err != nil {
+			panic(err) // embedded: cannot be missing in a program that was tested
+		}
+		body.Write(src)
+	}
+	src := body.String()
+	if strings.Contains(src, "bucket_") {
+		src = ratelimit.BucketLua + src
+	}
+	src = fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES = %d, %d\n", maxFreeze.Microseconds(), maxThrottles) +
+		ratelimit.ClockLua + luaKeys(src) + src
+	sum := sha1.Sum([]byte(src))
+	return &script{name: files[len(files)-1], src: src, sha: hex.EncodeToString(sum[:])}
+}
+
+// evalsha is the command for one call of the script.
+func (s *script) evalsha(k keys, args []any) []any {
+	cmd := make([]any, 0, len(args)+4)
+	cmd = append(cmd, "evalsha", s.sha, 1, k.clock())
+	return append(cmd, args...)
+}
+
+// run calls the script once. A server that does not know it yet is given it: that
+// call changed nothing. No other call is repeated here.
+func (s *script) run(ctx context.Context, rdb redis.UniversalClient, k keys, args ...any) ([]any, error) {
+	cmd := s.evalsha(k, args)
+	v, err := rdb.Do(ctx, cmd...).Result()
+	if isNoScript(err) {
+		cmd[0], cmd[1] = "eval", s.src
+		v, err = rdb.Do(ctx, cmd...).Result()
+	}
+	if err != nil {
+		return nil, redisError(err)
+	}
+	if list, ok := v.([]any); ok {
+		return list, nil
+	}
+	return []any{v}, nil
+}
+
+func isNoScript(err error) bool {
+	return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT")
+}
+
+// IsLoading tells the replies of a server that is about to be ready (LOADING, BUSY):
+// the command has changed nothing.
+func IsLoading(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply) && (strings.HasPrefix(reply.Error(), "LOADING") || strings.HasPrefix(reply.Error(), "BUSY "))
+}
+
+// redisError marks the errors that mean that no Redis answered.
+func redisError(err error) error {
+	var reply redis.Error
+	if err == nil || (errors.As(err, &reply) && !IsLoading(err)) {
+		return err
+	}
+	return &UnreachableError{Err: err}
+}

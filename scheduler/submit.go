@@ -1,0 +1,220 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
+)
+
+const (
+	// DefaultMaxPayload is the largest payload unless the Client is told otherwise.
+	DefaultMaxPayload = 256 << 10
+	// HardMaxPayload is the most that it can be told.
+	HardMaxPayload = 1 << 20
+
+	submitChunk = 256     // tasks in one call
+	submitBytes = 1 << 20 // about; at least one task
+)
+
+// SubmitRequest is one task to be.
+type SubmitRequest struct {
+	Queue   string
+	Payload []byte // JSON by convention; the scheduler does not look into it
+	ID      string // own id; "" for a generated one
+	Type    string
+	Key     string
+	Headers map[string]string
+	In      time.Duration // not before this from now
+	At      time.Time     // not before this instant; not together with In
+}
+
+// Receipt says what became of a submitted task.
+type Receipt struct {
+	ID    string
+	Queue string
+	State string // "waiting" or "scheduled"
+	// Position is how many tokens have to come before its own: 0 when one is there
+	// now. Of a scheduled task it is 0.
+	Position int64
+	// EarliestStart is when the queue's own rate lets it start, if all before it
+	// start as early as they may. Zero while the queue is held (paused).
+	EarliestStart time.Time
+}
+
+// Submit puts one task into its queue. When it returns without an error the task is
+// in Redis. An own id that is taken is ErrTaskExists; an unknown queue is a
+// *NotFoundError; what is wrong with the task itself an *InvalidError.
+func (c *Client) Submit(ctx context.Context, r SubmitRequest) (Receipt, error) {
+	out, err := c.SubmitMany(ctx, r.Queue, []SubmitRequest{r})
+	if len(out) == 1 {
+		return out[0], nil
+	}
+	return Receipt{}, err
+}
+
+// SubmitMany puts many tasks into one queue, in order, in calls of up to 256. All are
+// checked before the first goes out. It returns the receipts of those that are in
+// Redis; with an error, that is how many of the first ones.
+func (c *Client) SubmitMany(ctx context.Context, queue string, tasks []SubmitRequest) ([]Receipt, error) {
+	if err := CheckName("queue", queue); err != nil {
+		return nil, err
+	}
+	for i := range tasks {
+		if err := tasks[i].validate(c.max); err != nil {
+			if len(tasks) > 1 {
+				return nil, fmt.Errorf("task %d: %w", i+1, err)
+			}
+			return nil, err
+		}
+	}
+	receipts := make([]Receipt, 0, len(tasks))
+	for len(tasks) > 0 {
+		n, size := 0, 0
+		for n < len(tasks) && n < submitChunk && (n == 0 || size+len(tasks[n].Payload) <= submitBytes) {
+			size += len(tasks[n].Payload)
+			n++
+		}
+		got, err := c.submitChunk(ctx, queue, tasks[:n])
+		if err != nil {
+			return receipts, err
+		}
+		receipts = append(receipts, got...)
+		tasks = tasks[n:]
+	}
+	return receipts, nil
+}
+
+func (c *Client) submitChunk(ctx context.Context, queue string, tasks []SubmitRequest) ([]Receipt, error) {
+	args := make([]any, 1, 1+3*len(tasks))
+	args[0] = queue
+	for i := range tasks {
+		t := &tasks[i]
+		r := record{OwnID: t.ID, Type: t.Type, Key: t.Key, Headers: t.Headers, Payload: t.Payload}
+		args = append(args, t.ID, t.when(), r.encode())
+	}
+	reply, err := c.run(ctx, submitScript, args...)
+	if err != nil {
+		return nil, fmt.Errorf("submit to queue %q: %w", queue, err)
+	}
+	switch reply[0].(int64) {
+	case 0:
+		return nil, c.unknownQueue(ctx, queue)
+	case -1:
+		id := tasks[reply[1].(int64)-1].ID
+		return nil, fmt.Errorf("submit to queue %q: task id %q is taken: %w", queue, id, ErrTaskExists)
+	}
+	return readReceipts(queue, tasks, reply), nil
+}
+
+func readReceipts(queue string, tasks []SubmitRequest, reply []any) []Receipt {
+	now, rank := reply[1].(int64), reply[2].(int64)
+	bucket := ratelimit.Bucket{FullAt: reply[3].(int64), Rem: reply[4].(int64)}
+	frozen, rate, held := reply[5].(int64), decodeRate(reply[6].(string)), reply[7].(string)
+	ids := reply[8].([]any)
+	out := make([]Receipt, len(tasks))
+	for i := range tasks {
+		r := Receipt{ID: tasks[i].ID, Queue: queue, State: "waiting"}
+		if r.ID == "" {
+			r.ID = ids[2*i].(string)
+		}
+		start := now
+		if at := ids[2*i+1].(int64); at > 0 {
+			r.State, start = "scheduled", at
+		} else {
+			if rate.N > 0 {
+				r.Position = max(0, rank+1-bucket.Left(rate, now))
+				start = earliest(bucket, rate, now, rank+1)
+			}
+			rank++
+		}
+		if held == "" {
+			r.EarliestStart = time.UnixMicro(max(start, frozen)).UTC()
+		}
+		out[i] = r
+	}
+	return out
+}
+
+func (r *SubmitRequest) when() string {
+	switch {
+	case r.In > 0:
+		return fmt.Sprintf("+%d", r.In.Microseconds())
+	case !r.At.IsZero():
+		return fmt.Sprintf("@%d", r.At.UnixMicro())
+	}
+	return ""
+}
+
+func (r *SubmitRequest) validate(maxPayload int) error {
+	bad := func(what, reason string, args ...any) error {
+		return &InvalidError{What: what, Reason: fmt.Sprintf(reason, args...), Payload: true}
+	}
+	year := 366 * 24 * time.Hour
+	if r.ID != "" && !ownIDForm.MatchString(r.ID) {
+		return &InvalidError{What: "task id", Reason: fmt.Sprintf("%q is not 1 to 64 of A-Z a-z 0-9 _ . -", r.ID)}
+	}
+	if _, _, ok := parseID(r.ID); ok {
+		return &InvalidError{What: "task id", Reason: fmt.Sprintf("%q has the form of a generated one; choose another", r.ID)}
+	}
+	headers := 0
+	for _, k := range sortedKeys(r.Headers) {
+		headers += len(k) + len(r.Headers[k])
+		if k == "" || strings.ContainsAny(k+r.Headers[k], "\x00\r\n") {
+			return bad("header", "%q is empty or holds a line break", k)
+		}
+	}
+	switch {
+	case len(r.Payload) > maxPayload:
+		return bad("payload", "has %d bytes; at most %d are taken (max_payload)", len(r.Payload), maxPayload)
+	case len(r.Type) > 64 || len(r.Key) > 256:
+		return bad("type or key", "is too long: at most 64 and 256 bytes")
+	case headers > 16<<10:
+		return bad("headers", "have %d bytes; at most %d are taken", headers, 16<<10)
+	case r.In > 0 && !r.At.IsZero():
+		return bad("delay", "is given twice: in and at")
+	case r.In < 0 || r.In > year || !r.At.IsZero() && time.Until(r.At) > year:
+		return bad("delay", "must be within 366 days")
+	}
+	return nil
+}
+
+// CheckJSON refuses what is not one JSON value.
+func CheckJSON(payload []byte) error {
+	if json.Valid(payload) {
+		return nil
+	}
+	var v any
+	err := json.Unmarshal(payload, &v)
+	var syntax *json.SyntaxError
+	reason := "is not valid JSON"
+	if errors.As(err, &syntax) {
+		reason = fmt.Sprintf("is not valid JSON: at byte %d: %s", syntax.Offset, syntax)
+	}
+	return &InvalidError{What: "payload", Reason: reason, Payload: true}
+}
+
+// unknownQueue names the nearest queue there is.
+func (c *Client) unknownQueue(ctx context.Context, name string) error {
+	names, err := c.rdb.ZRangeByLex(ctx, c.keys.queues(), &redis.ZRangeBy{Min: "-", Max: "+", Count: 10000}).Result()
+	if err != nil {
+		names = nil // the answer is the same, only less helpful
+	}
+	return &NotFoundError{Kind: "queue", Name: name, Namespace: c.namespace, Nearest: ratelimit.Nearest(name, names)}
+}
+
+// earliest is the instant at which the k-th token from now on is there; k may exceed
+// the capacity. An estimate for people beyond it, exact up to it.
+func earliest(b ratelimit.Bucket, r ratelimit.Rate, now, k int64) int64 {
+	if k <= r.Burst {
+		return max(now, b.At(r, k))
+	}
+	extra := float64(k-r.Burst) * float64(r.Period.Microseconds()) / float64(r.N)
+	return max(now, b.At(r, r.Burst)) + int64(extra)
+}
