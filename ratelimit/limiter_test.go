@@ -176,7 +176,6 @@ func TestLimiter(t *testing.T) {
 				}
 			}
 		})
-		})
 		t.Run("state has no TTL", func(t *testing.T) {
 			for _, k := range b.rdb.Keys(t.Context(), "*").Val() {
 				if ttl := b.rdb.TTL(t.Context(), k).Val(); ttl != -1 {

@@ -100,7 +100,7 @@ func settle(t *testing.T, s *Session, out ...Outcome) (stale int) {
 	return stale
 }
 
-func queue(t *testing.T, c *Client, name string) Queue {
+func statusOf(t *testing.T, c *Client, name string) Queue {
 	t.Helper()
 	q, err := c.Queue(context.Background(), name)
 	if err != nil {
@@ -131,7 +131,7 @@ func TestClaimInOrderAndSettle(t *testing.T) {
 		if n := settle(t, s, out...); n != 64 {
 			t.Fatalf("settled twice: only %d of 64 stale", n)
 		}
-		q := queue(t, c, "q")
+		q := statusOf(t, c, "q")
 		if q.Waiting != 36 || q.Running != 0 || q.Completed != 64 {
 			t.Fatalf("%+v", q)
 		}

@@ -49,6 +49,7 @@ if #gone == 0 then
   return reply
 end
 redis.call('HDEL', K_RUN .. worker, unpack(gone)) -- a removal first: passes when memory is full
+redis.call('SREM', K_STOP .. worker, unpack(gone))
 for _, name in ipairs(order) do
   settle_queue(name, worker, queues[name], now)
 end

@@ -1,0 +1,59 @@
+package pluginapi
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// taskContext is the context of one run. The cancellable context beneath it,
+// with its timer, is made when somebody first asks for it, because most short
+// tasks never do.
+type taskContext struct {
+	parent   context.Context
+	deadline time.Time
+
+	mu     sync.Mutex
+	inner  context.Context
+	cancel context.CancelCauseFunc
+	stop   context.CancelFunc // ends the timer of the deadline
+}
+
+func (c *taskContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+func (c *taskContext) Done() <-chan struct{}       { return c.get().Done() }
+func (c *taskContext) Err() error                  { return c.get().Err() }
+
+// Value asks the context beneath, which is also how context.Cause and derived
+// contexts find it.
+func (c *taskContext) Value(key any) any { return c.get().Value(key) }
+
+func (c *taskContext) get() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inner == nil {
+		c.inner, c.cancel = context.WithCancelCause(c.parent)
+		if !c.deadline.IsZero() {
+			c.inner, c.stop = context.WithDeadlineCause(c.inner, c.deadline, ErrTimeout)
+		}
+	}
+	return c.inner
+}
+
+// end cancels with a cause that context.Cause returns, unless it has ended.
+func (c *taskContext) end(cause error) {
+	c.get()
+	c.cancel(cause)
+}
+
+// release frees what the context holds once the handler has returned.
+func (c *taskContext) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inner == nil {
+		return
+	}
+	c.cancel(context.Canceled)
+	if c.stop != nil {
+		c.stop()
+	}
+}

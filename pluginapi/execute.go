@@ -1,0 +1,83 @@
+package pluginapi
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
+)
+
+// Result is how one run ended, as its host sees it.
+type Result struct {
+	Run       int64 // the Fence of the task
+	Outcome   Outcome
+	Result    []byte
+	Truncated bool          // Result was over 64 KiB and has been cut
+	Err       string        // empty when done; at most 4 KiB
+	Delay     time.Duration // for FailedRetryAfter and SlowedDown
+	StartedAt time.Time     // when the handler was entered; zero: not told
+	Took      time.Duration // how long Handle ran
+}
+
+// Execute runs one task as a plugin process does: a panic becomes a failure,
+// the error becomes an outcome, result and error text are cut to their bounds.
+// It is for programs that call a Handler without a process; plugins need only
+// Serve.
+func Execute(ctx context.Context, h Handler, t *Task) Result {
+	started := time.Now()
+	out, err := handle(ctx, h, t)
+	r := Result{Run: t.Fence, StartedAt: started, Took: time.Since(started)}
+	r.Outcome, r.Delay = classify(err)
+	if err != nil {
+		r.Err = cutText(err.Error(), handlerpb.MaxError)
+		return r
+	}
+	if len(out) > handlerpb.MaxResult {
+		out, r.Truncated = out[:handlerpb.MaxResult:handlerpb.MaxResult], true
+	}
+	r.Result = out
+	return r
+}
+
+func handle(ctx context.Context, h Handler, t *Task) (out []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			out, err = nil, fmt.Errorf("panic: %v\n%s", p, panicStack())
+		}
+	}()
+	return h.Handle(ctx, t)
+}
+
+// panicStack returns the innermost frames of the code that panicked, without
+// those of the recovery itself.
+func panicStack() string {
+	const frames = 8 // two lines each
+	lines := strings.Split(string(debug.Stack()), "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "panic(") && i+2 < len(lines) {
+			lines = lines[i+2:]
+			break
+		}
+	}
+	return strings.Join(lines[:min(len(lines), 2*frames)], "\n")
+}
+
+// cutText bounds s to n bytes of valid UTF-8, which the wire demands.
+func cutText(s string, n int) string {
+	if len(s) > n {
+		const mark = "…"
+		s = s[:n-len(mark)]
+		for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
+			s = s[:len(s)-1]
+		}
+		if len(s) > 0 && s[len(s)-1] >= utf8.RuneSelf {
+			s = s[:len(s)-1]
+		}
+		s += mark
+	}
+	return validText(s)
+}

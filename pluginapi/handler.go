@@ -1,0 +1,62 @@
+// Package pluginapi is what a handler plugin imports. It owns the contract
+// between a handler and throttlerd: the Handler and Task types, the outcomes,
+// the typed config, and Serve, which makes a plugin binary of a Handler. It
+// knows neither Redis nor HCL nor how tasks are scheduled.
+//
+// A complete plugin:
+//
+//	func main() { pluginapi.Serve(pluginapi.HandlerFunc(hello)) }
+//
+//	func hello(ctx context.Context, t *pluginapi.Task) ([]byte, error) {
+//		return append([]byte("hello, "), t.Payload...), nil
+//	}
+package pluginapi
+
+import "context"
+
+// Handler does the work of a task.
+//
+// Handle is called from many goroutines at once, up to the handler's
+// concurrency. What it returns is the task's outcome:
+//
+//   - result, nil: done. A result over 64 KiB is cut and flagged.
+//   - nil, error: failed; retried with the queue's backoff.
+//   - an error that wraps Permanent, RetryAfter or Throttled: see there.
+//   - a panic: failed, with the panic and a short stack as its error.
+//
+// Tasks run at least once: after the death of a worker a task may run again,
+// with another Fence. ctx ends at the task's deadline, and earlier when the run
+// is called off; context.Cause(ctx) tells why. A Handle that ignores the end of
+// ctx is killed with its process after a while.
+type Handler interface {
+	Handle(ctx context.Context, t *Task) ([]byte, error)
+}
+
+// HandlerFunc makes a Handler of a function.
+type HandlerFunc func(ctx context.Context, t *Task) ([]byte, error)
+
+// Handle calls f.
+func (f HandlerFunc) Handle(ctx context.Context, t *Task) ([]byte, error) { return f(ctx, t) }
+
+// Configurable is a Handler that takes the config block of its handler.
+// Configure is called once, before the first task, also when the block is empty
+// or absent. An error refuses the config, and throttlerd does not start with
+// it: return what Config.Decode returned, or BadAttribute, so that the user is
+// shown the line at fault. A Handler that is not Configurable refuses every
+// config block that is not empty.
+type Configurable interface {
+	Configure(ctx context.Context, c Config) error
+}
+
+// Describer is a Handler that says what it is. Describe may be called before
+// Configure.
+type Describer interface {
+	Describe() Info
+}
+
+// Info describes a plugin.
+type Info struct {
+	Name      string   // "webhook"; by default the name of the binary
+	Version   string   // "1.2.0"; may be empty
+	TaskTypes []string // types of task it knows; none: it does not look at the type
+}

@@ -1,0 +1,216 @@
+package pluginapi
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
+)
+
+type runStream = grpc.BidiStreamingServer[handlerpb.ToPlugin, handlerpb.FromPlugin]
+
+// run is one task in the works; one allocation holds all that it needs.
+type run struct {
+	task Task
+	ctx  taskContext
+	log  taskLogger
+}
+
+// session is one Run stream: it starts a goroutine for each task and sends
+// their results in batches. Whatever finished while one Send was under way goes
+// out in the next; nothing waits for a batch to fill.
+type session struct {
+	server *server
+	stream runStream
+
+	running sync.WaitGroup
+
+	mu      sync.Mutex
+	runs    map[int64]*run
+	results []*handlerpb.Result
+	pace    time.Duration // how long runs take, averaged over the last few
+	closed  bool          // no result will follow
+	wake    chan struct{} // there is something to send
+}
+
+// Run serves one stream until the host drains or goes away. Then it waits for
+// the running tasks, sends what they gave and ends the stream.
+func (s *server) Run(stream runStream) error {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(stream.Context()))
+	defer cancel(nil)
+	// When the host is gone, nobody here holds the tasks any more.
+	stop := context.AfterFunc(stream.Context(), func() { cancel(ErrLeaseLost) })
+	defer stop()
+
+	ses := &session{
+		server: s,
+		stream: stream,
+		runs:   make(map[int64]*run),
+		wake:   make(chan struct{}, 1),
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- ses.sendResults() }()
+
+	last := make(chan struct{})
+	go ses.receive(ctx, last)
+	<-last
+	ses.running.Wait()
+	ses.close()
+	return <-sent
+}
+
+// receive takes tasks until the host says that no more come, and closes last.
+// Cancellations are still heard after that, until the stream ends.
+func (ses *session) receive(ctx context.Context, last chan<- struct{}) {
+	draining := false
+	for {
+		batch, err := ses.stream.Recv()
+		if err != nil {
+			break
+		}
+		if !draining {
+			ses.start(ctx, batch.Tasks)
+		}
+		for _, c := range batch.Cancels {
+			ses.cancel(c.Run, causes[c.Reason])
+		}
+		if batch.Drain && !draining {
+			draining = true
+			close(last)
+		}
+	}
+	if !draining {
+		close(last)
+	}
+}
+
+func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
+	arrived := time.Now()
+	starting := make([]*run, len(tasks))
+	for i, w := range tasks {
+		r := &run{}
+		decodeTask(&r.task, w, arrived)
+		r.log.root, r.log.task = ses.server.log, &r.task
+		r.task.Log = &r.log
+		r.ctx.parent, r.ctx.deadline = ctx, r.task.Deadline
+		starting[i] = r
+	}
+	ses.mu.Lock()
+	for _, r := range starting {
+		ses.runs[r.task.Fence] = r
+	}
+	ses.mu.Unlock()
+	for _, r := range starting {
+		ses.running.Add(1)
+		go ses.execute(r)
+	}
+}
+
+func (ses *session) execute(r *run) {
+	fence := r.task.Fence // the handler owns the task
+	result := Result{Outcome: Failed, Err: "the handler ended its goroutine (runtime.Goexit)"}
+	defer func() {
+		r.ctx.release()
+		result.Run = fence
+		ses.finish(result)
+	}()
+	result = Execute(&r.ctx, ses.server.handler, &r.task)
+}
+
+func (ses *session) finish(result Result) {
+	defer ses.running.Done()
+	encoded := encodeResult(result)
+	ses.mu.Lock()
+	delete(ses.runs, result.Run)
+	ses.results = append(ses.results, encoded)
+	ses.pace += (result.Took - ses.pace) / 16
+	ses.mu.Unlock()
+	ses.signal()
+}
+
+func (ses *session) cancel(fence int64, cause error) {
+	ses.mu.Lock()
+	r := ses.runs[fence]
+	ses.mu.Unlock()
+	if r != nil {
+		r.ctx.end(cause)
+	}
+}
+
+func (ses *session) close() {
+	ses.mu.Lock()
+	ses.closed = true
+	ses.mu.Unlock()
+	ses.signal()
+}
+
+func (ses *session) signal() {
+	select {
+	case ses.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sendResults sends until the session is closed and everything is out, or the
+// stream is broken.
+func (ses *session) sendResults() error {
+	for range ses.wake {
+		if ses.brisk() {
+			runtime.Gosched()
+		}
+		results, closed := ses.takeResults()
+		for len(results) > 0 {
+			n := batchLen(results)
+			if err := ses.stream.Send(&handlerpb.FromPlugin{Results: results[:n]}); err != nil {
+				return err
+			}
+			results = results[n:]
+		}
+		if closed {
+			return nil
+		}
+	}
+	return nil
+}
+
+// brisk tells whether runs are so short that the handlers which are ready to
+// run may go before the sender. That makes batches of what would be single
+// results (163,000 instead of 113,000 tasks/s with 64 in flight on two cores).
+// Behind handlers that compute for long, a result would have to wait.
+func (ses *session) brisk() bool {
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	return ses.pace < 100*time.Microsecond
+}
+
+func (ses *session) takeResults() (results []*handlerpb.Result, closed bool) {
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	results, ses.results = ses.results, nil
+	return results, ses.closed
+}
+
+// batchLen returns how many of the results fit in one message, at least one.
+func batchLen(results []*handlerpb.Result) int {
+	const overhead = 64 // numbers and field headers of one result
+	size := 0
+	for i, r := range results {
+		size += len(r.Result) + len(r.Error) + overhead
+		if i > 0 && (size > handlerpb.MaxBatch || i == handlerpb.MaxBatchItems) {
+			return i
+		}
+	}
+	return len(results)
+}
+
+var causes = map[handlerpb.CancelReason]error{
+	handlerpb.CancelReason_CANCEL_REASON_UNSPECIFIED:    ErrTaskCancelled,
+	handlerpb.CancelReason_CANCEL_REASON_TASK_CANCELLED: ErrTaskCancelled,
+	handlerpb.CancelReason_CANCEL_REASON_DRAINING:       ErrDraining,
+	handlerpb.CancelReason_CANCEL_REASON_LEASE_LOST:     ErrLeaseLost,
+	handlerpb.CancelReason_CANCEL_REASON_TIMEOUT:        ErrTimeout,
+}

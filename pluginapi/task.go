@@ -1,0 +1,36 @@
+package pluginapi
+
+import (
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Task is one run of a task, as its handler sees it. The handler owns it,
+// Payload and Headers included, until Handle returns.
+type Task struct {
+	ID    string
+	Queue string
+	Type  string // what a plugin may route by; may be empty
+	Key   string // the key whose rate and order apply; may be empty
+
+	Attempt     int   // from 1
+	MaxAttempts int   // 0: without a bound
+	Fence       int64 // the number of this run; no other run has it
+
+	Payload []byte
+	Headers map[string]string // nil when there are none
+
+	// SubmittedAt and GrantedAt are instants of engine time, the clock of the limits,
+	// to the microsecond: when the task was submitted, and when its tokens were taken.
+	// No run starts before its GrantedAt.
+	SubmittedAt time.Time
+	GrantedAt   time.Time
+
+	// Deadline is when ctx ends, on this machine's clock; zero: never.
+	Deadline time.Time
+
+	// Log writes to throttlerd's log. Its lines carry the task, its queue and
+	// its attempt. It costs nothing until it is used.
+	Log hclog.Logger
+}

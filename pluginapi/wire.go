@@ -1,0 +1,124 @@
+package pluginapi
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
+)
+
+// EncodeTask turns a task into its form on the wire. It is for hosts; the
+// result shares Payload and Headers with t. Deadline travels as the time left.
+func EncodeTask(t *Task) *handlerpb.Task {
+	w := &handlerpb.Task{
+		Id:          validText(t.ID),
+		Queue:       validText(t.Queue),
+		Type:        validText(t.Type),
+		Key:         validText(t.Key),
+		Attempt:     int32(t.Attempt),
+		MaxAttempts: int32(t.MaxAttempts),
+		Run:         t.Fence,
+		Payload:     t.Payload,
+		Headers:     validHeaders(t.Headers),
+		SubmittedUs: toMicros(t.SubmittedAt),
+		GrantedUs:   toMicros(t.GrantedAt),
+	}
+	if !t.Deadline.IsZero() {
+		w.TimeoutUs = max(time.Until(t.Deadline).Microseconds(), 1) // 0 would be no bound
+	}
+	return w
+}
+
+// DecodeResult turns a result from the wire into a Result. It is for hosts. An
+// outcome that this version does not know counts as Failed.
+func DecodeResult(w *handlerpb.Result) Result {
+	r := Result{
+		Run:       w.Run,
+		Outcome:   Failed,
+		Result:    w.Result,
+		Truncated: w.Truncated,
+		Err:       w.Error,
+		Delay:     time.Duration(w.DelayUs) * time.Microsecond,
+		StartedAt: fromMicros(w.StartedUs),
+		Took:      time.Duration(w.TookUs) * time.Microsecond,
+	}
+	if o, known := outcomes[w.Outcome]; known {
+		r.Outcome = o
+	}
+	return r
+}
+
+var outcomes = map[handlerpb.Outcome]Outcome{
+	handlerpb.Outcome_OUTCOME_DONE:        Done,
+	handlerpb.Outcome_OUTCOME_FAILED:      Failed,
+	handlerpb.Outcome_OUTCOME_PERMANENT:   FailedForGood,
+	handlerpb.Outcome_OUTCOME_RETRY_AFTER: FailedRetryAfter,
+	handlerpb.Outcome_OUTCOME_THROTTLED:   SlowedDown,
+}
+
+var wireOutcomes = map[Outcome]handlerpb.Outcome{
+	Done:             handlerpb.Outcome_OUTCOME_DONE,
+	Failed:           handlerpb.Outcome_OUTCOME_FAILED,
+	FailedForGood:    handlerpb.Outcome_OUTCOME_PERMANENT,
+	FailedRetryAfter: handlerpb.Outcome_OUTCOME_RETRY_AFTER,
+	SlowedDown:       handlerpb.Outcome_OUTCOME_THROTTLED,
+}
+
+// decodeTask fills t from the wire; arrived is when the message came in.
+func decodeTask(t *Task, w *handlerpb.Task, arrived time.Time) {
+	t.ID, t.Queue, t.Type, t.Key = w.Id, w.Queue, w.Type, w.Key
+	t.Attempt, t.MaxAttempts, t.Fence = int(w.Attempt), int(w.MaxAttempts), w.Run
+	t.Payload, t.Headers = w.Payload, w.Headers
+	t.SubmittedAt = fromMicros(w.SubmittedUs)
+	t.GrantedAt = fromMicros(w.GrantedUs)
+	if w.TimeoutUs > 0 {
+		t.Deadline = arrived.Add(time.Duration(w.TimeoutUs) * time.Microsecond)
+	}
+}
+
+func encodeResult(r Result) *handlerpb.Result {
+	return &handlerpb.Result{
+		Run:       r.Run,
+		Outcome:   wireOutcomes[r.Outcome],
+		Result:    r.Result,
+		Truncated: r.Truncated,
+		Error:     r.Err,
+		DelayUs:   r.Delay.Microseconds(),
+		StartedUs: toMicros(r.StartedAt),
+		TookUs:    r.Took.Microseconds(),
+	}
+}
+
+// validText returns s as valid UTF-8: on the wire one bad string would fail the
+// whole batch.
+func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+func validHeaders(headers map[string]string) map[string]string {
+	valid := true
+	for k, v := range headers {
+		valid = valid && utf8.ValidString(k) && utf8.ValidString(v)
+	}
+	if valid {
+		return headers
+	}
+	out := make(map[string]string, len(headers))
+	for k, v := range headers {
+		out[validText(k)] = validText(v)
+	}
+	return out
+}
+
+func toMicros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us)
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+)
+
+// echo is the handler. Its script applies to every task; a task's own wins.
+type echo struct {
+	script   script
+	journals journals
+}
+
+var errThrottle = errors.New("throttled as scripted")
+
+// Describe names the plugin.
+func (e *echo) Describe() pluginapi.Info { return pluginapi.Info{Name: "echo", Version: "1.0.0"} }
+
+// Configure takes the script for every task.
+func (e *echo) Configure(_ context.Context, c pluginapi.Config) error {
+	if err := c.Decode(&e.script); err != nil {
+		return err
+	}
+	if e.script.Journal == "" {
+		return nil
+	}
+	if err := e.journals.open(e.script.Journal); err != nil {
+		return pluginapi.BadAttribute("journal", err.Error())
+	}
+	return nil
+}
+
+// Handle plays the script and returns the payload. The journal's first line is
+// written before anything else.
+func (e *echo) Handle(ctx context.Context, t *pluginapi.Task) (result []byte, err error) {
+	entered := readClocks()
+	s, err := e.script.override(t.Payload)
+	if err != nil {
+		return nil, pluginapi.Permanent(err)
+	}
+	if s.Journal != "" {
+		if err := e.journals.start(s.Journal, t, entered); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if p := recover(); p != nil {
+				e.journals.finish(s.Journal, t, entered, "panic")
+				panic(p)
+			}
+			e.journals.finish(s.Journal, t, entered, outcome(err))
+		}()
+	}
+	if err := sleep(ctx, s.Sleep); err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Exit != nil:
+		os.Exit(*s.Exit)
+	case s.Panic != "":
+		panic(s.Panic)
+	case s.Throttle > 0:
+		return nil, pluginapi.Throttled(s.Throttle, errThrottle)
+	case s.Fail != "":
+		return nil, errors.New(s.Fail)
+	}
+	return t.Payload, nil
+}
+
+// sleep returns early, with the cause, when ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// outcome names err as the journal spells it.
+func outcome(err error) string {
+	var permanent *pluginapi.PermanentError
+	var throttled *pluginapi.ThrottledError
+	switch {
+	case err == nil:
+		return pluginapi.Done.String()
+	case errors.As(err, &permanent):
+		return pluginapi.FailedForGood.String()
+	case errors.As(err, &throttled):
+		return pluginapi.SlowedDown.String()
+	}
+	return pluginapi.Failed.String()
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/pluginapi/plugintest"
+)
+
+func TestScript(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		config  string
+		payload string
+		outcome pluginapi.Outcome
+		err     string
+		delay   time.Duration
+	}{
+		{name: "plain text", payload: "hello", outcome: pluginapi.Done},
+		{name: "no payload", payload: "", outcome: pluginapi.Done},
+		{name: "other JSON", payload: `{"x": 1}`, outcome: pluginapi.Done},
+		{name: "not quite JSON", payload: `{"fail": `, outcome: pluginapi.Done},
+		{name: "a list", payload: `["fail"]`, outcome: pluginapi.Done},
+		{name: "the field's name as a value", payload: `{"verb": "fail"}`, outcome: pluginapi.Done},
+		{name: "fail by payload", payload: `{"fail": "boom"}`, outcome: pluginapi.Failed, err: "boom"},
+		{name: "fail by config", config: `{"fail": "boom"}`, payload: "x", outcome: pluginapi.Failed, err: "boom"},
+		{name: "payload wins", config: `{"fail": "boom"}`, payload: `{"fail": ""}`, outcome: pluginapi.Done},
+		{name: "throttle", payload: `{"throttle": "3s"}`, outcome: pluginapi.SlowedDown, err: "throttled", delay: 3 * time.Second},
+		{name: "panic", payload: `{"panic": "aargh"}`, outcome: pluginapi.Failed, err: "panic: aargh"},
+		{name: "sleep", config: `{"sleep": "1ms"}`, payload: "x", outcome: pluginapi.Done},
+		{name: "bad type", payload: `{"sleep": 5}`, outcome: pluginapi.FailedForGood, err: "sleep"},
+		{name: "bad duration", payload: `{"sleep": "long"}`, outcome: pluginapi.FailedForGood, err: `such as "5s"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := plugintest.Run(t, &echo{}, c.config, pluginapi.Task{Payload: []byte(c.payload)})
+			if r.Outcome != c.outcome || !strings.Contains(r.Err, c.err) || r.Delay != c.delay {
+				t.Errorf("%+v", r)
+			}
+			if r.Outcome == pluginapi.Done && string(r.Result) != c.payload {
+				t.Errorf("returned %q", r.Result)
+			}
+		})
+	}
+}
+
+func TestSleepEndsWithTheTask(t *testing.T) {
+	task := pluginapi.Task{Payload: []byte(`{"sleep": "1h"}`), Deadline: time.Now().Add(20 * time.Millisecond)}
+	if r := plugintest.Run(t, &echo{}, nil, task); r.Err != pluginapi.ErrTimeout.Error() {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	granted := time.UnixMicro(1_700_000_000_000_001)
+	task := pluginapi.Task{
+		ID: "t1", Queue: "q", Key: strings.Repeat("é", 3000), Attempt: 2, Fence: 7,
+		Payload: []byte(`{"fail": "boom"}`), GrantedAt: granted,
+	}
+	before := time.Now().UnixMicro()
+	plugintest.Run(t, &echo{}, map[string]string{"journal": path}, task)
+	task.Payload = []byte(`{"panic": "aargh"}`)
+	plugintest.Run(t, &echo{}, map[string]string{"journal": path}, task)
+
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []entry
+	for scan := bufio.NewScanner(bytes.NewReader(content)); scan.Scan(); {
+		var e entry
+		if err := json.Unmarshal(scan.Bytes(), &e); err != nil || len(scan.Bytes()) >= 4096 {
+			t.Fatalf("%v: %s", err, scan.Text())
+		}
+		lines = append(lines, e)
+	}
+	if len(lines) != 4 {
+		t.Fatalf("%d lines:\n%s", len(lines), content)
+	}
+	for i, want := range []struct{ event, outcome string }{
+		{"start", ""}, {"finish", "failed"}, {"start", ""}, {"finish", "panic"},
+	} {
+		e := lines[i]
+		if e.Event != want.event || e.Outcome != want.outcome || e.Task != "t1" || e.Queue != "q" ||
+			e.Attempt != 2 || e.Fence != 7 || e.PID != os.Getpid() ||
+			e.GrantUs != granted.UnixMicro() || e.StartUs < before || e.StartUs > e.WallUs ||
+			e.WallUs < before || e.WallUs > time.Now().UnixMicro() || e.MonoNs <= 0 {
+			t.Errorf("line %d: %+v", i+1, e)
+		}
+	}
+}
+
+func TestJournalThatCannotBeWritten(t *testing.T) {
+	config := map[string]string{"journal": filepath.Join(t.TempDir(), "no", "such", "dir")}
+	err := plugintest.Configure(t, &echo{}, config)
+	if attr, ok := errors.AsType[*pluginapi.AttributeError](err); !ok || attr.Attribute != "journal" {
+		t.Errorf("%v", err)
+	}
+}
+
+func BenchmarkPlainPayload(b *testing.B) {
+	payload := []byte(`{"to":"someone@example.com","subject":"hello","body":"a hundred bytes of JSON that script nothing at all"}`)
+	for b.Loop() {
+		if _, err := (script{}).override(payload); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

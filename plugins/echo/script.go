@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// script says what echo does with a task beside returning its payload.
+type script struct {
+	Sleep    time.Duration `hcl:"sleep,optional"`    // before anything else
+	Fail     string        `hcl:"fail,optional"`     // fail with this text
+	Throttle time.Duration `hcl:"throttle,optional"` // report this slow-down
+	Panic    string        `hcl:"panic,optional"`    // panic with this text
+	Exit     *int          `hcl:"exit,optional"`     // end the process with this code
+	Journal  string        `hcl:"journal,optional"`  // append a line per start and finish
+}
+
+// scripted holds the fields of a payload that script echo, as JSON spells them.
+type scripted struct {
+	Sleep    *string `json:"sleep"`
+	Fail     *string `json:"fail"`
+	Throttle *string `json:"throttle"`
+	Panic    *string `json:"panic"`
+	Exit     *int    `json:"exit"`
+	Journal  *string `json:"journal"`
+}
+
+var fields = [][]byte{
+	[]byte(`"sleep"`), []byte(`"fail"`), []byte(`"throttle"`),
+	[]byte(`"panic"`), []byte(`"exit"`), []byte(`"journal"`),
+}
+
+// override returns s with the fields that the payload sets. A payload that is
+// not a JSON object sets none; a field of a wrong type is an error.
+func (s script) override(payload []byte) (script, error) {
+	if !mayScript(payload) {
+		return s, nil
+	}
+	var p scripted
+	if err := json.Unmarshal(payload, &p); err != nil {
+		if !json.Valid(payload) {
+			return s, nil
+		}
+		return s, fmt.Errorf("payload: %w", err)
+	}
+	if err := setDuration(&s.Sleep, "sleep", p.Sleep); err != nil {
+		return s, err
+	}
+	if err := setDuration(&s.Throttle, "throttle", p.Throttle); err != nil {
+		return s, err
+	}
+	setString(&s.Fail, p.Fail)
+	setString(&s.Panic, p.Panic)
+	setString(&s.Journal, p.Journal)
+	if p.Exit != nil {
+		s.Exit = p.Exit
+	}
+	return s, nil
+}
+
+// mayScript tells cheaply whether decoding the payload could set a field.
+func mayScript(payload []byte) bool {
+	trimmed := bytes.TrimLeft(payload, " \t\r\n")
+	if len(trimmed) == 0 || trimmed[0] != '{' {
+		return false
+	}
+	for _, field := range fields {
+		if bytes.Contains(trimmed, field) {
+			return true
+		}
+	}
+	return false
+}
+
+func setString(to *string, from *string) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+func setDuration(to *time.Duration, name string, from *string) error {
+	if from == nil {
+		return nil
+	}
+	d, err := time.ParseDuration(*from)
+	if err != nil {
+		return fmt.Errorf("payload field %q must be a duration such as \"5s\", not %q", name, *from)
+	}
+	*to = d
+	return nil
+}

@@ -1,0 +1,185 @@
+// Package config turns HCL files into one validated, plain Config, or into
+// diagnostics that name the file, the line and the remedy. It owns the syntax, the
+// defaults and the ranges of every setting; no HCL type leaves it. It knows nothing
+// of Redis clients and plugin processes: it says what is wanted, others do it.
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
+)
+
+// Config is what a worker runs with. It is complete: every setting that the files
+// leave out has its default. A Config from Load is valid; whoever builds one by hand
+// starts from Default, NewHandler and NewQueue and answers for the values.
+type Config struct {
+	Namespace    string        `json:"namespace"`
+	Owner        string        `json:"owner"`
+	PluginDir    string        `json:"plugin_dir"`
+	Concurrency  int           `json:"concurrency"` // tasks running at once in this worker
+	Lease        time.Duration `json:"lease"`
+	Lookahead    time.Duration `json:"lookahead"`
+	DrainTimeout time.Duration `json:"drain_timeout"`
+	MaxPayload   int           `json:"max_payload"` // bytes
+	Durability   string        `json:"durability"`  // DurabilityWarn or DurabilityStrict
+
+	Redis Redis `json:"redis"`
+	Log   Log   `json:"log"`
+
+	Handlers []Handler `json:"handlers"` // in the order of the files, names unique
+	Queues   []Queue   `json:"queues"`   // in the order of the files, names unique
+
+	origin origin
+}
+
+// Values of Config.Durability: what to do about a Redis that may lose tasks.
+const (
+	DurabilityWarn   = "warn"
+	DurabilityStrict = "strict"
+)
+
+// Redis says where Redis is and who we are there. Password is apart from URL, so
+// that URL may be shown; a Redis prints itself without its password.
+type Redis struct {
+	URL      string `json:"url"`      // redis://, rediss:// or unix://, never with credentials
+	Username string `json:"username"` // ACL user, "" for the default one
+	Password string `json:"-"`
+	TLS      *TLS   `json:"tls,omitempty"` // nil: the system's trust, the URL's host name
+}
+
+// TLS refines a rediss:// connection. Empty fields keep the default.
+type TLS struct {
+	CAFile     string `json:"ca_file,omitempty"`
+	CertFile   string `json:"cert_file,omitempty"` // given together with KeyFile
+	KeyFile    string `json:"key_file,omitempty"`
+	ServerName string `json:"server_name,omitempty"`
+}
+
+// Log says how a worker logs.
+type Log struct {
+	Level  string `json:"level"`  // trace, debug, info, warn, error or off
+	Format string `json:"format"` // text or json
+}
+
+// Handler is a handler block: a plugin binary and how to run it.
+type Handler struct {
+	Name        string            `json:"name"`
+	Plugin      string            `json:"plugin"`      // bare name of the binary
+	Path        string            `json:"-"`           // where it is: PluginDir/Plugin
+	Args        []string          `json:"args"`        // of its command line
+	Env         map[string]string `json:"-"`           // its whole environment, nothing is inherited
+	Concurrency int               `json:"concurrency"` // tasks running at once in this worker
+	SHA256      string            `json:"sha256"`      // 64 lower-case hex digits, or "" for unchecked
+	MTLS        bool              `json:"mtls"`
+	// Config is the config block as a JSON object; attributes set to null are left
+	// out. "{}" when there is no block. Only the plugin knows what it may hold.
+	Config json.RawMessage `json:"-"`
+}
+
+// Queue is a queue block.
+type Queue struct {
+	Name    string           `json:"name"`
+	Handler string           `json:"handler"`
+	Pool    string           `json:"pool"`
+	Rates   []ratelimit.Rate `json:"-"` // empty: unlimited
+	Timeout time.Duration    `json:"timeout"`
+	Retry   Retry            `json:"retry"`
+	History int              `json:"history"` // finished tasks kept
+	Paused  bool             `json:"paused"`
+}
+
+// Retry says what follows a failed attempt. The delay before attempt k+1 is
+// min(Max, Min·2^(k-1)), times a random factor in [1-Jitter, 1].
+type Retry struct {
+	MaxAttempts int           `json:"max_attempts"`
+	Min         time.Duration `json:"min"`
+	Max         time.Duration `json:"max"`
+	Jitter      float64       `json:"jitter"`
+}
+
+// Default is the Config of an empty file: no handlers, no queues.
+func Default() *Config {
+	return &Config{
+		Namespace:    "throttle",
+		Owner:        "default",
+		PluginDir:    defaultPluginDir(),
+		Concurrency:  256,
+		Lease:        10 * time.Second,
+		Lookahead:    50 * time.Millisecond,
+		DrainTimeout: 30 * time.Second,
+		MaxPayload:   256 << 10,
+		Durability:   DurabilityWarn,
+		Redis:        Redis{URL: "redis://127.0.0.1:6379/0"},
+		Log:          Log{Level: "info", Format: "text"},
+	}
+}
+
+// NewHandler is the Handler of an empty handler block; its Path is for the caller.
+func NewHandler(name string) Handler {
+	return Handler{
+		Name:        name,
+		Plugin:      name,
+		Concurrency: 64,
+		MTLS:        true,
+		Config:      json.RawMessage("{}"),
+	}
+}
+
+// NewQueue is the Queue of a queue block that names only its handler.
+func NewQueue(name, handler string) Queue {
+	return Queue{
+		Name:    name,
+		Handler: handler,
+		Pool:    "default",
+		Timeout: 30 * time.Second,
+		Retry:   Retry{MaxAttempts: 5, Min: time.Second, Max: 10 * time.Minute, Jitter: 0.5},
+		History: 1000,
+	}
+}
+
+// Handler returns the handler of that name, or false.
+func (c *Config) Handler(name string) (Handler, bool) {
+	for _, h := range c.Handlers {
+		if h.Name == name {
+			return h, true
+		}
+	}
+	return Handler{}, false
+}
+
+// Queue returns the queue of that name, or false.
+func (c *Config) Queue(name string) (Queue, bool) {
+	for _, q := range c.Queues {
+		if q.Name == name {
+			return q, true
+		}
+	}
+	return Queue{}, false
+}
+
+// String is one line for a log: what is configured, no secrets.
+func (c *Config) String() string {
+	return fmt.Sprintf("config %s: namespace %q, owner %q, redis %s, %d handlers, %d queues",
+		c.Hash(), c.Namespace, c.Owner, c.Redis, len(c.Handlers), len(c.Queues))
+}
+
+// GoString is String: %#v must not print what %v hides.
+func (c *Config) GoString() string { return c.String() }
+
+// String shows the address and the user, and of a password only that there is one.
+func (r Redis) String() string {
+	s := r.URL
+	if r.Username != "" {
+		s += fmt.Sprintf(" as user %q", r.Username)
+	}
+	if r.Password != "" {
+		s += " with a password"
+	}
+	return s
+}
+
+// GoString is String: %#v must not print what %v hides.
+func (r Redis) GoString() string { return r.String() }

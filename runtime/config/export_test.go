@@ -1,0 +1,20 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// Settings lists the names of all attributes and blocks that work.
+func Settings() []string {
+	notYet := []string{"limit", "limits", "sentinel", "cluster", "expire_after", "max_length"}
+	var all []string
+	for _, block := range syntax {
+		for _, name := range known(block) {
+			if name = strings.TrimSuffix(name, " {}"); !slices.Contains(notYet, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
+}

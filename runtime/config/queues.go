@@ -1,0 +1,127 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
+)
+
+const (
+	maxDelay    = 30 * 24 * time.Hour
+	maxAttempts = 10_000
+	maxHistory  = 1_000_000
+)
+
+func (d *decoder) queues(blocks []*queueBlock, handlers []string, c *Config) {
+	seen := map[string]hcl.Range{}
+	for _, b := range blocks {
+		ok := d.declared("queue", b.Name, b.NameAt, seen)
+		q := d.queue(b, handlers)
+		if ok {
+			c.Queues = append(c.Queues, q)
+		}
+	}
+}
+
+func (d *decoder) queue(b *queueBlock, handlers []string) Queue {
+	q := NewQueue(b.Name, "")
+	d.queueHandler(b, handlers, &q)
+	d.name(b.Pool, &q.Pool)
+	d.rates(b.Rate, &q)
+	d.unsupportedAttribute(b.Limits)
+	d.unsupportedAttribute(b.Concurrency)
+	d.duration(b.Timeout, &q.Timeout, time.Millisecond, maxDelay)
+	d.retry(b.Retry, &q.Retry)
+	d.integer(b.History, &q.History, 0, maxHistory)
+	d.unsupportedAttribute(b.ExpireAfter)
+	d.unsupportedAttribute(b.MaxLength)
+	d.boolean(b.Paused, &q.Paused)
+	return q
+}
+
+// queueHandler finds the handler that a queue names, or the only one there is.
+func (d *decoder) queueHandler(b *queueBlock, handlers []string, q *Queue) {
+	before := len(d.diags)
+	if d.text(b.Handler, &q.Handler) {
+		if _, ok := slices.BinarySearch(handlers, q.Handler); ok {
+			return
+		}
+		d.errorAt(b.Handler.Expr.Range(), "Unknown handler",
+			"Queue %q sends its tasks to handler %q, but no handler block has that name.%s %s",
+			shorten(b.Name), shorten(q.Handler), didYouMean(q.Handler, handlers), declaredHandlers(handlers))
+		return
+	}
+	switch {
+	case len(d.diags) > before: // handler is there, but no text
+	case len(handlers) == 1:
+		q.Handler = handlers[0]
+	default:
+		d.errorAt(b.At, "Handler missing",
+			"Queue %q names no handler, which it may leave out only where exactly one is declared. %s", shorten(b.Name), declaredHandlers(handlers))
+	}
+}
+
+func declaredHandlers(names []string) string {
+	if len(names) == 0 {
+		return "No handler is declared; add a handler block."
+	}
+	return fmt.Sprintf("Declared handlers: %s.", quotedList(names))
+}
+
+// rates reads one rate, or a list of them.
+func (d *decoder) rates(a attribute, q *Queue) {
+	if a == nil {
+		return
+	}
+	const want = `a rate in quotes, such as "10/1s:5"`
+	elements, diags := hcl.ExprList(a.Expr)
+	if diags.HasErrors() { // not a list
+		elements = []hcl.Expression{a.Expr}
+	} else if len(elements) == 0 {
+		d.errorAt(a.Expr.Range(), "Invalid rate", "The list of rates is empty. An unlimited queue has no rate attribute.")
+		return
+	}
+	for i, e := range elements {
+		v, ok := d.exprValue(a.Name, e, cty.String, want)
+		if !ok {
+			continue
+		}
+		r, err := ratelimit.Parse(v.AsString())
+		if err != nil {
+			d.errorAt(e.Range(), "Invalid rate", "%s", capital(sentence(err)))
+			continue
+		}
+		if i == 1 {
+			d.unsupported(e.Range(), "More than one rate in a queue is")
+		}
+		q.Rates = append(q.Rates, r)
+	}
+}
+
+func (d *decoder) retry(blocks []*retryBlock, to *Retry) {
+	b := single(d, "retry", blocks, func(b *retryBlock) hcl.Range { return b.At })
+	if b == nil {
+		return
+	}
+	d.integer(b.MaxAttempts, &to.MaxAttempts, 1, maxAttempts)
+	minSet := d.duration(b.Min, &to.Min, time.Millisecond, maxDelay)
+	maxSet := d.duration(b.Max, &to.Max, time.Millisecond, maxDelay)
+	d.fraction(b.Jitter, &to.Jitter)
+	if (minSet || maxSet) && to.Min > to.Max {
+		at := b.Max
+		if minSet {
+			at = b.Min
+		}
+		d.errorAt(at.Expr.Range(), "Duration out of range", "The shortest delay, min (%s), is longer than the longest, max (%s).",
+			formatDuration(to.Min), formatDuration(to.Max))
+	}
+}
+
+// capital starts a sentence.
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -1,0 +1,6 @@
+lease = "10s"
+lease = "20s"
+
+queue "a" {
+  handler = "x"
+}

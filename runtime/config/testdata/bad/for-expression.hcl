@@ -1,0 +1,3 @@
+handler "echo" {
+  args = [for x in ["a", "b"] : x]
+}

@@ -1,0 +1,1 @@
+concurrency = 1e9999

@@ -1,0 +1,6 @@
+durability = "paranoid"
+
+log {
+  level  = "warning"
+  format = "JSON"
+}

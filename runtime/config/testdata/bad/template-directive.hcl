@@ -1,0 +1,1 @@
+namespace = "a%{ if true }b%{ endif }"

@@ -1,0 +1,5 @@
+namespace = "acme"
+
+handler "echo" {}
+
+queue "first" {}

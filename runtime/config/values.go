@@ -1,0 +1,324 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// decoder collects diagnostics while blocks become settings. Its readers share one
+// shape: an attribute that is absent or null leaves *to, which holds the default,
+// alone; one that is wrong adds exactly one diagnostic and leaves it alone too. They
+// return true when *to was set.
+type decoder struct {
+	eval  *evaluator
+	opts  Options
+	files map[string]*sourceFile
+	diags hcl.Diagnostics
+}
+
+func (d *decoder) errorAt(at hcl.Range, summary, detail string, args ...any) {
+	d.report(hcl.DiagError, at, summary, detail, args...)
+}
+
+func (d *decoder) report(severity hcl.DiagnosticSeverity, at hcl.Range, summary, detail string, args ...any) {
+	d.diags = append(d.diags, &hcl.Diagnostic{
+		Severity: severity,
+		Summary:  summary,
+		Detail:   fmt.Sprintf(detail, args...),
+		Subject:  &at,
+	})
+}
+
+// unsupported reports what the contract has and this version does not do.
+func (d *decoder) unsupported(at hcl.Range, what string) {
+	d.errorAt(at, "Not supported yet", "%s not supported yet in this version. Take it out.", what)
+}
+
+// unsupportedAttribute reports a, if it is there.
+func (d *decoder) unsupportedAttribute(a attribute) {
+	if a != nil {
+		d.unsupported(a.Range, fmt.Sprintf("The attribute %q is", a.Name))
+	}
+}
+
+// value evaluates a, converted to want. False: absent, null or reported.
+func (d *decoder) value(a attribute, want cty.Type, wantText string) (cty.Value, bool) {
+	if a == nil {
+		return cty.NilVal, false
+	}
+	return d.exprValue(a.Name, a.Expr, want, wantText)
+}
+
+func (d *decoder) exprValue(name string, expr hcl.Expression, want cty.Type, wantText string) (cty.Value, bool) {
+	v, diags := expr.Value(d.eval.context(expr.Range().Filename))
+	if diags.HasErrors() {
+		d.diags = append(d.diags, d.explain(diags)...)
+		return cty.NilVal, false
+	}
+	if v.IsNull() {
+		return cty.NilVal, false
+	}
+	// Text for a number is fine: env gives text. A number for text is a missing
+	// quote or a missing unit.
+	loose := want == cty.Number || want == cty.Bool || want == cty.DynamicPseudoType
+	if !v.IsWhollyKnown() || !loose && !strictlyFits(v.Type(), want) {
+		d.wrongType(name, expr, wantText, v)
+		return cty.NilVal, false
+	}
+	c, err := convert.Convert(v, want)
+	if err != nil || c.IsNull() || !c.IsWhollyKnown() {
+		d.wrongType(name, expr, wantText, v)
+		return cty.NilVal, false
+	}
+	return c, true
+}
+
+func (d *decoder) wrongType(name string, expr hcl.Expression, wantText string, got cty.Value) {
+	d.errorAt(expr.Range(), "Wrong type", "%s must be %s, but this is %s.", name, wantText, typeText(got))
+}
+
+// strictlyFits says whether a value of type got is of type want, tuples being lists
+// and objects being maps.
+func strictlyFits(got, want cty.Type) bool {
+	fits := func(elements []cty.Type) bool {
+		for _, e := range elements {
+			if !strictlyFits(e, want.ElementType()) {
+				return false
+			}
+		}
+		return true
+	}
+	switch {
+	case want.IsListType() && got.IsTupleType():
+		return fits(got.TupleElementTypes())
+	case want.IsMapType() && got.IsObjectType():
+		for _, e := range got.AttributeTypes() {
+			if !strictlyFits(e, want.ElementType()) {
+				return false
+			}
+		}
+		return true
+	}
+	return got.Equals(want)
+}
+
+func typeText(v cty.Value) string {
+	switch t := v.Type(); {
+	case t.IsTupleType():
+		for _, e := range v.AsValueSlice() {
+			if e.Type() != cty.String {
+				return "a list that holds " + typeText(e)
+			}
+		}
+		return "a list"
+	case t.IsObjectType():
+		for _, name := range slices.Sorted(maps.Keys(t.AttributeTypes())) {
+			if e := v.GetAttr(name); e.Type() != cty.String {
+				return fmt.Sprintf("an object in which %q is %s", shorten(name), typeText(e))
+			}
+		}
+		return "an object"
+	case v.IsNull():
+		return "null"
+	case t == cty.String:
+		return "text"
+	case t == cty.Number:
+		return "a number"
+	case t == cty.Bool:
+		return "true or false"
+	case t.IsListType() || t.IsSetType():
+		return "a list"
+	case t.IsMapType():
+		return "an object"
+	}
+	return "something else"
+}
+
+// explain turns the evaluator's answers into ones that fit this language.
+func (d *decoder) explain(diags hcl.Diagnostics) hcl.Diagnostics {
+	for _, x := range diags {
+		// They would make the writer print values, which may be secrets.
+		x.Expression, x.EvalContext = nil, nil
+		if x.Summary == "Variables not allowed" && x.Subject != nil {
+			x.Summary = "Not a value"
+			x.Detail = "There are no variables here. Text is written in quotes."
+			if f := d.files[x.Subject.Filename]; f != nil && x.Subject.CanSliceBytes(f.src) {
+				x.Detail += fmt.Sprintf(" Did you mean %q?", shorten(string(x.Subject.SliceBytes(f.src))))
+			}
+		}
+	}
+	// One mistake, one diagnostic: the first says it.
+	return diags[:1]
+}
+
+func (d *decoder) text(a attribute, to *string) bool {
+	v, ok := d.value(a, cty.String, "text in quotes")
+	if ok {
+		*to = v.AsString()
+	}
+	return ok
+}
+
+// name reads text that must be a name.
+func (d *decoder) name(a attribute, to *string) bool {
+	s := ""
+	if !d.text(a, &s) {
+		return false
+	}
+	if err := CheckName(a.Name, s); err != nil {
+		d.errorAt(a.Expr.Range(), "Invalid name", "%s", sentence(err))
+		return false
+	}
+	*to = s
+	return true
+}
+
+// choice reads text that must be one of a few words.
+func (d *decoder) choice(a attribute, to *string, words ...string) bool {
+	s := ""
+	if !d.text(a, &s) {
+		return false
+	}
+	if !slices.Contains(words, s) {
+		d.errorAt(a.Expr.Range(), "Unknown "+a.Name, "%s is %q; it can be one of %s.%s",
+			a.Name, shorten(s), quotedList(words), didYouMean(strings.ToLower(s), words))
+		return false
+	}
+	*to = s
+	return true
+}
+
+func (d *decoder) boolean(a attribute, to *bool) bool {
+	v, ok := d.value(a, cty.Bool, "true or false")
+	if ok {
+		*to = v.True()
+	}
+	return ok
+}
+
+// integer reads a whole number from low to high.
+func (d *decoder) integer(a attribute, to *int, low, high int) bool {
+	v, ok := d.value(a, cty.Number, "a number")
+	if !ok {
+		return false
+	}
+	f, _ := v.AsBigFloat().Float64() // beyond 2^53 it is out of every range here
+	if f != math.Trunc(f) || f < float64(low) || f > float64(high) {
+		d.errorAt(a.Expr.Range(), "Number out of range", "%s must be a whole number from %d to %d.", a.Name, low, high)
+		return false
+	}
+	*to = int(f)
+	return true
+}
+
+// fraction reads a number from 0 to 1.
+func (d *decoder) fraction(a attribute, to *float64) bool {
+	v, ok := d.value(a, cty.Number, "a number")
+	if !ok {
+		return false
+	}
+	f, _ := v.AsBigFloat().Float64()
+	if f < 0 || f > 1 {
+		d.errorAt(a.Expr.Range(), "Number out of range", "%s must be a number from 0 to 1.", a.Name)
+		return false
+	}
+	*to = f
+	return true
+}
+
+func (d *decoder) duration(a attribute, to *time.Duration, low, high time.Duration) bool {
+	v, ok := d.value(a, cty.String, `a duration in quotes, such as "30s"`)
+	if !ok {
+		return false
+	}
+	got, err := ParseDuration(v.AsString())
+	switch {
+	case err != nil:
+		d.errorAt(a.Expr.Range(), "Invalid duration", "%s: %s", a.Name, sentence(err))
+		return false
+	case got < low || got > high:
+		d.errorAt(a.Expr.Range(), "Duration out of range", "%s is %q; it must be from %q to %q.",
+			a.Name, v.AsString(), formatDuration(low), formatDuration(high))
+		return false
+	}
+	*to = got
+	return true
+}
+
+func (d *decoder) size(a attribute, to *int, low, high int) bool {
+	v, ok := d.value(a, cty.String, `a size in quotes, such as "256KiB"`)
+	if !ok {
+		return false
+	}
+	got, err := parseSize(v.AsString())
+	switch {
+	case err != nil:
+		d.errorAt(a.Expr.Range(), "Invalid size", "%s: %s", a.Name, sentence(err))
+		return false
+	case got < low || got > high:
+		d.errorAt(a.Expr.Range(), "Size out of range", "%s is %q; it must be from %q to %q.",
+			a.Name, v.AsString(), formatSizeText(low), formatSizeText(high))
+		return false
+	}
+	*to = got
+	return true
+}
+
+func (d *decoder) textList(a attribute, to *[]string) bool {
+	v, ok := d.value(a, cty.List(cty.String), `a list of texts in quotes, such as ["a", "b"]`)
+	if !ok {
+		return false
+	}
+	list := []string{}
+	for it := v.ElementIterator(); it.Next(); {
+		_, e := it.Element()
+		list = append(list, e.AsString())
+	}
+	*to = list
+	return true
+}
+
+func (d *decoder) textMap(a attribute, to *map[string]string) bool {
+	v, ok := d.value(a, cty.Map(cty.String), `an object of texts in quotes, such as { NAME = "value" }`)
+	if !ok {
+		return false
+	}
+	m := map[string]string{}
+	for it := v.ElementIterator(); it.Next(); {
+		k, e := it.Element()
+		m[k.AsString()] = e.AsString()
+	}
+	*to = m
+	return true
+}
+
+// single returns the only block of a kind. More than one is an error that names the
+// place of the first.
+func single[B any](d *decoder, kind string, blocks []*B, at func(*B) hcl.Range) *B {
+	if len(blocks) == 0 {
+		return nil
+	}
+	for _, b := range blocks[1:] {
+		d.errorAt(at(b), "Duplicate block", "There can be one %s block; the first is at %s.", kind, place(at(blocks[0])))
+	}
+	return blocks[0]
+}
+
+func place(r hcl.Range) string { return fmt.Sprintf("%s:%d", r.Filename, r.Start.Line) }
+
+// sentence is an error's text with its full stop.
+func sentence(err error) string {
+	s := err.Error()
+	if strings.HasSuffix(s, ".") || strings.HasSuffix(s, "?") {
+		return s
+	}
+	return s + "."
+}

@@ -1,0 +1,178 @@
+package pluginhost
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-plugin/runner"
+
+	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
+)
+
+// lastOutput is how long the output of a dead plugin is read on, should a
+// process that escaped its group hold the pipes open.
+const lastOutput = 200 * time.Millisecond
+
+// processRunner is one plugin process, in the form in which go-plugin drives
+// it. It owns the process group, the pipes and the lifeline.
+type processRunner struct {
+	cmd    *exec.Cmd
+	stdout *handshakeReader
+	stderr *stderrLog
+
+	lifeline *os.File // held open; its end tells the plugin that the host is gone
+	outputs  [2]*os.File
+	reading  sync.WaitGroup
+
+	mu     sync.Mutex // guards the process id against reuse
+	id     int        // 0: not started
+	killed bool       // before it was started
+	reaped bool
+	exited chan struct{} // closed when it has ended and its stderr has been read
+}
+
+var _ runner.Runner = (*processRunner)(nil)
+
+// newRunner prepares cmd, to which go-plugin has added its environment.
+func newRunner(cmd *exec.Cmd, stderr *stderrLog) *processRunner {
+	return &processRunner{cmd: cmd, stderr: stderr, exited: make(chan struct{})}
+}
+
+// Start starts the process. On an error nothing is left behind.
+func (r *processRunner) Start(context.Context) error {
+	var pipes [3][2]*os.File
+	for i := range pipes {
+		read, write, err := os.Pipe()
+		if err != nil {
+			closeAll(pipes[:i])
+			return err
+		}
+		pipes[i] = [2]*os.File{read, write}
+	}
+	stdout, stderr, lifeline := pipes[0], pipes[1], pipes[2]
+
+	r.cmd.Stdin = nil
+	r.cmd.Stdout, r.cmd.Stderr = stdout[1], stderr[1]
+	r.cmd.ExtraFiles = []*os.File{lifeline[0]}
+	r.cmd.Env = append(r.cmd.Env, handlerpb.EnvLifeline+"=3")
+	r.cmd.SysProcAttr = processAttrs()
+	if err := startOnLauncher(r.cmd); err != nil {
+		closeAll(pipes[:])
+		close(r.exited)
+		return err
+	}
+	stdout[1].Close()
+	stderr[1].Close()
+	lifeline[0].Close()
+
+	r.lifeline = lifeline[1]
+	r.outputs = [2]*os.File{stdout[0], stderr[0]}
+	r.stdout = &handshakeReader{in: stdout[0]}
+	r.mu.Lock()
+	r.id = r.cmd.Process.Pid
+	if r.killed {
+		r.killGroup()
+	}
+	r.mu.Unlock()
+	r.reading.Go(func() { r.stderr.copy(stderr[0]) })
+	go r.reap()
+	return nil
+}
+
+func closeAll(pipes [][2]*os.File) {
+	for _, p := range pipes {
+		p[0].Close()
+		p[1].Close()
+	}
+}
+
+// reap waits for the process to end, kills what is left of its group, and sees
+// to it that the readers of its output end too.
+func (r *processRunner) reap() {
+	awaitExit(r.cmd)
+	r.mu.Lock()
+	r.killGroup()
+	r.cmd.Wait() // its error is told by ProcessState
+	r.reaped = true
+	r.mu.Unlock()
+
+	for _, f := range r.outputs {
+		f.SetReadDeadline(time.Now().Add(lastOutput))
+	}
+	r.lifeline.Close()
+	r.reading.Wait()
+	r.outputs[1].Close()
+	close(r.exited)
+}
+
+// Kill kills the whole process group, unless the process has ended.
+func (r *processRunner) Kill(context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.id == 0:
+		r.killed = true
+	case !r.reaped:
+		r.killGroup()
+	}
+	return nil
+}
+
+func (r *processRunner) killGroup() { syscall.Kill(-r.id, syscall.SIGKILL) }
+
+// Wait returns when the process has ended and its stderr has been read.
+func (r *processRunner) Wait(context.Context) error {
+	<-r.exited
+	return nil
+}
+
+// ended says how the process ended: the exit code, -1 after a signal, and a
+// phrase. It must not be called before exited is closed.
+func (r *processRunner) ended() (int, string) {
+	state := r.cmd.ProcessState
+	if state == nil {
+		return -1, "never ran"
+	}
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return -1, "was killed by signal: " + status.Signal().String()
+	}
+	return state.ExitCode(), fmt.Sprintf("exited with code %d", state.ExitCode())
+}
+
+// pid returns the process id, 0 if the process was never started.
+func (r *processRunner) pid() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.id
+}
+
+func (r *processRunner) ID() string {
+	if pid := r.pid(); pid != 0 {
+		return strconv.Itoa(pid)
+	}
+	return ""
+}
+
+func (r *processRunner) Name() string                    { return r.cmd.Path }
+func (r *processRunner) Stdout() io.ReadCloser           { return r.stdout }
+func (r *processRunner) Diagnose(context.Context) string { return "" }
+
+// Stderr is empty for go-plugin: the lines are read here, also those of a
+// plugin that never comes up.
+func (r *processRunner) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
+
+func (r *processRunner) PluginToHost(network, addr string) (string, string, error) {
+	return network, addr, nil
+}
+
+func (r *processRunner) HostToPlugin(network, addr string) (string, string, error) {
+	return network, addr, nil
+}

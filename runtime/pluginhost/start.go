@@ -1,0 +1,252 @@
+package pluginhost
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
+)
+
+const (
+	handshakeTimeout = 10 * time.Second // from the start of the process to its handshake
+	configureTimeout = 10 * time.Second // for Describe and Configure together
+	streamWindow     = 4 << 20          // so that flow control never splits a batch
+)
+
+// Start starts one process of the plugin: handshake, Describe, Configure, and
+// the stream that tasks travel on. ctx bounds the start alone.
+//
+// results is called with what the plugin sends back, in batches, from one
+// goroutine at a time. It must not keep the slice, and while it blocks no other
+// result comes and Done is not closed. It is never called after Done is closed. A run that the process did not finish gets no result.
+//
+// The error is a *StartError. It wraps ConfigErrors when the plugin refused its
+// config. Nothing of the process is left behind then.
+func Start(ctx context.Context, s Spec, results func([]pluginapi.Result)) (*Process, error) {
+	p, err := prepare(s, results)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.start(ctx); err != nil {
+		p.abandon()
+		return nil, p.explainStart(ctx, err)
+	}
+	go p.receive()
+	go p.out.send()
+	p.watchers.Go(p.watchHealth)
+	go p.finish()
+	return p, nil
+}
+
+// prepare checks what can be checked before anything runs.
+func prepare(s Spec, results func([]pluginapi.Result)) (*Process, error) {
+	fail := func(err error) (*Process, error) {
+		return nil, &StartError{Handler: s.Handler, Path: s.Path, Reason: err.Error(), Err: err}
+	}
+	s.Log = s.logger()
+	if s.RunDir == "" {
+		s.RunDir = os.TempDir()
+	}
+	path, err := filepath.Abs(s.Path)
+	if err != nil {
+		return fail(err)
+	}
+	s.Path = path
+	if err := errors.Join(Check(s.Path), checkRunDir(s.RunDir)); err != nil {
+		return fail(err)
+	}
+	if s.SHA256 != "" {
+		if err := checkSum(s.Path, s.SHA256); err != nil {
+			return fail(err)
+		}
+	}
+	if !s.MTLS {
+		s.Log.Warn("plugin connection is neither encrypted nor authenticated", "handler", s.Handler, "fix", "remove mtls = false")
+	}
+	return &Process{
+		spec:    s,
+		results: results,
+		stderr:  &stderrLog{log: s.Log.With("handler", s.Handler)},
+		closing: make(chan struct{}),
+		read:    make(chan struct{}),
+		done:    make(chan struct{}),
+	}, nil
+}
+
+// checkRunDir refuses a directory in which a socket's path would be too long:
+// the kernel takes 107 bytes, of which up to 43 are the socket's own.
+func checkRunDir(dir string) error {
+	const longest = 60
+	if len(dir) > longest {
+		return fmt.Errorf("run directory %q is too long for a unix socket: %d bytes, at most %d", dir, len(dir), longest)
+	}
+	return nil
+}
+
+// errNoAnswer is the cause of a start that the plugin let wait too long.
+var errNoAnswer = fmt.Errorf("it shook hands but did not answer within %s", configureTimeout)
+
+// ErrChecksum means that a binary is not the one its handler pins.
+var ErrChecksum = errors.New("checksum mismatch")
+
+func checkSum(path, want string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); !strings.EqualFold(got, want) {
+		return fmt.Errorf("%w: the binary has sha256 %s, the handler allows only %s", ErrChecksum, got, want)
+	}
+	return nil
+}
+
+// start does everything that may fail on the plugin's account.
+func (p *Process) start(ctx context.Context) error {
+	p.client = plugin.NewClient(&plugin.ClientConfig{
+		HandshakeConfig: plugin.HandshakeConfig{
+			ProtocolVersion:  handlerpb.ProtocolVersion,
+			MagicCookieKey:   handlerpb.MagicCookieKey,
+			MagicCookieValue: handlerpb.MagicCookieValue,
+		},
+		VersionedPlugins: map[int]plugin.PluginSet{
+			handlerpb.ProtocolVersion: {handlerpb.PluginName: connPlugin{}},
+		},
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		AutoMTLS:         p.spec.MTLS,
+		SkipHostEnv:      true,
+		StartTimeout:     handshakeTimeout,
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.spec.RunDir},
+		RunnerFunc:       p.newRunner,
+		Logger:           hclog.NewNullLogger(), // the plugin's lines are forwarded here
+		GRPCDialOptions: []grpc.DialOption{
+			grpc.WithDefaultCallOptions(
+				grpc.MaxCallRecvMsgSize(handlerpb.MaxMessage),
+				grpc.MaxCallSendMsgSize(handlerpb.MaxMessage)),
+			grpc.WithInitialWindowSize(streamWindow),
+			grpc.WithInitialConnWindowSize(streamWindow),
+		},
+	})
+	// Whatever hangs in here ends with the process.
+	stop := context.AfterFunc(ctx, p.Kill)
+	defer stop()
+
+	if _, err := p.client.Start(); err != nil {
+		return err
+	}
+	answer, cancel := context.WithTimeoutCause(ctx, configureTimeout, errNoAnswer)
+	defer cancel()
+	stopConfigure := context.AfterFunc(answer, p.Kill)
+	defer stopConfigure()
+	if err := p.open(answer); err != nil {
+		if cause := context.Cause(answer); cause != nil {
+			return fmt.Errorf("%w: %w", cause, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// open makes the calls that come before the first task.
+func (p *Process) open(ctx context.Context) error {
+	protocol, err := p.client.Client()
+	if err != nil {
+		return err
+	}
+	conn, err := protocol.Dispense(handlerpb.PluginName)
+	if err != nil {
+		return err
+	}
+	p.conn = conn.(*grpc.ClientConn)
+	client := handlerpb.NewHandlerClient(p.conn)
+
+	described, err := client.Describe(ctx, &handlerpb.DescribeRequest{})
+	if err != nil {
+		return fmt.Errorf("describe: %w", err)
+	}
+	p.info = pluginapi.Info{Name: described.Name, Version: described.Version, TaskTypes: described.TaskTypes}
+
+	configured, err := client.Configure(ctx, &handlerpb.ConfigureRequest{Config: p.spec.Config})
+	if err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
+	if err := configErrors(configured.Errors); err != nil {
+		return err
+	}
+	stream, err := client.Run(context.Background())
+	if err != nil {
+		return fmt.Errorf("open the stream of tasks: %w", err)
+	}
+	p.out = newOutbox(stream)
+	p.in = stream
+	return nil
+}
+
+// newRunner is go-plugin's way to start a process. It tells the private
+// directory, mode 0700, that the plugin puts its socket in.
+func (p *Process) newRunner(_ hclog.Logger, cmd *exec.Cmd, socketDir string) (runner.Runner, error) {
+	p.socketDir = socketDir
+	cmd.Path = p.spec.Path
+	cmd.Args = append([]string{p.spec.Path}, p.spec.Args...)
+	cmd.Err = nil // exec.Command looked for an empty name
+	cmd.Env = append(cmd.Env, p.environment()...)
+	r := newRunner(cmd, p.stderr)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.killed {
+		return nil, context.Canceled
+	}
+	p.runner = r
+	return r, nil
+}
+
+// environment is what a plugin gets: nothing of the host's that may be secret.
+func (p *Process) environment() []string {
+	level := p.spec.Log.GetLevel()
+	if level == hclog.NoLevel { // of a logger that drops everything
+		level = hclog.Off
+	}
+	env := []string{handlerpb.EnvLogLevel + "=" + level.String()}
+	for _, name := range []string{"TZ", "LANG", "LC_ALL", "TMPDIR"} {
+		if value, set := os.LookupEnv(name); set {
+			env = append(env, name+"="+value)
+		}
+	}
+	declared := make([]string, 0, len(p.spec.Env))
+	for name, value := range p.spec.Env {
+		declared = append(declared, name+"="+value)
+	}
+	slices.Sort(declared)
+	return append(env, declared...)
+}
+
+// connPlugin hands out the connection itself.
+type connPlugin struct{ plugin.NetRPCUnsupportedPlugin }
+
+func (connPlugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+	return conn, nil
+}
+
+func (connPlugin) GRPCServer(*plugin.GRPCBroker, *grpc.Server) error {
+	return errors.New("the host serves no handler")
+}

@@ -1,0 +1,221 @@
+package scheduler
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
+)
+
+// The instants of a saturated queue are exactly those of its limit, whoever asks and
+// whenever: nothing is early, nothing goes unused within the look-ahead.
+func TestGrantsAreExact(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "500/1s:5")
+		submitN(t, c, "q", 400)
+		a, b := newWorker(t, c, "a"), newWorker(t, c, "b")
+		var at []int64
+		for deadline := time.Now().Add(10 * time.Second); len(at) < 400; {
+			for _, s := range []*Session{a, b} {
+				g := claimN(t, s, 100)
+				for _, x := range g.Grants {
+					at = append(at, x.GrantedAt.UnixMicro())
+					if x.StartIn > 50*time.Millisecond || x.StartIn < 0 {
+						t.Fatalf("starts in %s", x.StartIn)
+					}
+				}
+				if in := g.Indexes[0].In; in > 20*time.Millisecond {
+					time.Sleep(10 * time.Millisecond) // the look-ahead is full: let some of it pass
+				}
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d of 400 granted", len(at))
+			}
+		}
+		r := rate(t, "500/1s:5")
+		if err := ratelimit.Check(r, ratelimit.Grants(at...)); err != nil {
+			t.Fatal(err)
+		}
+		for i := 5; i < len(at); i++ {
+			if d := at[i] - at[4]; d != int64(i-4)*2000 {
+				t.Fatalf("grant %d is %d µs after the burst, want %d", i, d, (i-4)*2000)
+			}
+		}
+		checkInvariants(t, c)
+	})
+}
+
+func TestReservationsTakeHalfOfTheSlots(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "10000/1s:4")
+		submitN(t, c, "q", 200)
+		g := claimN(t, newWorker(t, c, "w"), 24)
+		ahead := 0
+		for _, x := range g.Grants {
+			if x.StartIn > 0 {
+				ahead++
+			}
+		}
+		if len(g.Grants)-ahead < 4 || ahead != (24-(len(g.Grants)-ahead)+1)/2 {
+			t.Errorf("%d now, %d ahead of 24 slots", len(g.Grants)-ahead, ahead)
+		}
+	})
+}
+
+func TestClaimAskedAgainGrantsTheSame(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "1/1h:3")
+		newQueue(t, c, "p", "")
+		submitN(t, c, "q", 5)
+		submitN(t, c, "p", 2)
+		s := newWorker(t, c, "w")
+		first := claimN(t, s, 10)
+		s.asking = true // as if the reply had been lost
+		again := claimN(t, s, 10)
+		if len(first.Grants) != 5 || len(again.Grants) != 5 {
+			t.Fatalf("%d grants, then %d", len(first.Grants), len(again.Grants))
+		}
+		for i, x := range again.Grants {
+			w := first.Grants[i]
+			if x.Internal != w.Internal || x.Fence != w.Fence || !x.GrantedAt.Equal(w.GrantedAt) || !bytes.Equal(x.Payload, w.Payload) || x.Handler != "echo" {
+				t.Errorf("grant %d: %+v, first %+v", i, x, w)
+			}
+		}
+		if q := statusOf(t, c, "q"); q.TokensSpent != 3 || q.Running != 3 {
+			t.Errorf("%d tokens spent, %d running", q.TokensSpent, q.Running)
+		}
+		checkInvariants(t, c)
+	})
+}
+
+// Two unlimited queues of one handler: the short one's task comes with the next claim.
+func TestUnlimitedQueuesTakeTurns(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "long", "")
+		newQueue(t, c, "short", "")
+		submitN(t, c, "long", 2000)
+		s := newWorker(t, c, "w")
+		if g := claimN(t, s, 16); len(g.Grants) != 16 {
+			t.Fatalf("%d grants", len(g.Grants))
+		}
+		submitN(t, c, "short", 100)
+		counts := map[string]int{}
+		for _, x := range claimN(t, s, 16).Grants {
+			counts[x.Queue]++
+		}
+		if counts["short"] != 8 || counts["long"] != 8 {
+			t.Errorf("16 slots went %v", counts)
+		}
+		// one slot at a time: strictly in turn
+		last := ""
+		for i := range 20 {
+			g := claimN(t, s, 1)
+			if len(g.Grants) != 1 || g.Grants[0].Queue == last {
+				t.Fatalf("claim %d: %d grants, of %s again", i, len(g.Grants), last)
+			}
+			last = g.Grants[0].Queue
+		}
+	})
+}
+
+func TestClaimIsBoundedInBytes(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "")
+		big := make([]SubmitRequest, 20)
+		for i := range big {
+			big[i].Payload = bytes.Repeat([]byte("x"), 200<<10)
+		}
+		if _, err := c.SubmitMany(context.Background(), "q", big); err != nil {
+			t.Fatal(err)
+		}
+		s := newWorker(t, c, "w")
+		total := 0
+		for total < 20 {
+			g := claimN(t, s, 64)
+			if n := len(g.Grants); n < 1 || n > 6 {
+				t.Fatalf("%d tasks of 200 KiB in one claim", n)
+			}
+			total += len(g.Grants)
+		}
+		checkInvariants(t, c)
+	})
+}
+
+func TestIdleWorkersAreWokenOneByOne(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		ctx := context.Background()
+		newQueue(t, c, "q", "")
+		woken := make(chan string, 10)
+		for _, id := range []string{"a", "b", "c"} {
+			s := newWorker(t, c, id)
+			listening, stop := context.WithCancel(ctx)
+			t.Cleanup(stop)
+			if err := s.Listen(listening, func(Signal) { woken <- id }); err != nil {
+				t.Fatal(err)
+			}
+			claimN(t, s, 8) // nothing there: now it is idle
+		}
+		next := func() string {
+			select {
+			case id := <-woken:
+				return id
+			case <-time.After(5 * time.Second):
+				t.Fatal("nobody was woken")
+				return ""
+			}
+		}
+		submitN(t, c, "q", 1)
+		if id := next(); id != "c" {
+			t.Errorf("%s was woken, not the last to become idle", id)
+		}
+		submitN(t, c, "q", 10) // the queue has its place already: c will see it
+		select {
+		case id := <-woken:
+			t.Errorf("%s was woken too", id)
+		case <-time.After(50 * time.Millisecond): // a wake would be here by now
+		}
+	})
+}
+
+func TestOneWorkerComesForAnInstant(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "1/1h")
+		submitN(t, c, "q", 2)
+		a, b := newWorker(t, c, "a"), newWorker(t, c, "b")
+		g := claimN(t, a, 8)
+		if len(g.Grants) != 1 || !g.Indexes[0].Mine || g.Indexes[0].In < 59*time.Minute {
+			t.Fatalf("%d grants, next %+v", len(g.Grants), g.Indexes[0])
+		}
+		if g := claimN(t, b, 8); g.Indexes[0].Mine {
+			t.Error("two workers are to come for one instant")
+		}
+		if g := claimN(t, a, 8); !g.Indexes[0].Mine {
+			t.Error("asked again, it is no longer a's")
+		}
+		if err := a.Leave(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if g := claimN(t, b, 8); !g.Indexes[0].Mine {
+			t.Error("nobody comes after a has left")
+		}
+	})
+}
+
+func TestClaimWithoutALease(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		s := newWorker(t, c, "w")
+		if err := s.Leave(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		_, _, _, err := s.Exchange(context.Background(), nil, &Claim{Slots: []Slots{{"default:echo", 1}}})
+		if !errors.Is(err, ErrLeaseLost) {
+			t.Errorf("claim: %v", err)
+		}
+		if _, err := s.Tick(context.Background(), nil); !errors.Is(err, ErrLeaseLost) {
+			t.Errorf("tick: %v", err)
+		}
+	})
+}

@@ -1,0 +1,122 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// shortLived registers a worker with a lease of its own.
+func shortLived(t *testing.T, c *Client, id string, lease time.Duration) *Session {
+	t.Helper()
+	s, err := c.Register(context.Background(), Worker{ID: id, Pools: []string{"default"}, Slots: map[string]int{"echo": 64}, Lease: lease, Started: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func tick(t *testing.T, s *Session) Beat {
+	t.Helper()
+	b, err := s.Tick(context.Background(), []Slots{{"default:echo", 8}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestDeadWorkersTasksWaitAgain(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "")
+		r := submitN(t, c, "q", 300)
+		dead := shortLived(t, c, "dead", 200*time.Millisecond)
+		tick(t, dead)
+		var held []Grant
+		for len(held) < 250 {
+			held = append(held, claimN(t, dead, 64).Grants...)
+		}
+		alive := newWorker(t, c, "alive")
+		reaped := 0
+		for deadline := time.Now().Add(5 * time.Second); reaped < len(held); {
+			reaped += tick(t, alive).Reaped
+			checkInvariants(t, c)
+			if time.Now().After(deadline) {
+				t.Fatalf("%d of %d taken back", reaped, len(held))
+			}
+		}
+		if n := settle(t, dead, report(held[0], Done, 0, "late")); n != 1 {
+			t.Error("a reaped worker settled a task")
+		}
+		_, _, _, err := dead.Exchange(context.Background(), nil, &Claim{Slots: []Slots{{"default:echo", 1}}})
+		if !errors.Is(err, ErrLeaseLost) {
+			t.Errorf("claim of a reaped worker: %v", err)
+		}
+		for i := 0; i < 300; {
+			for _, g := range claimN(t, alive, 64).Grants {
+				if g.ID != r[i].ID || g.Attempt != 1 {
+					t.Fatalf("task %d is %s attempt %d, want %s", i, g.ID, g.Attempt, r[i].ID)
+				}
+				i++
+			}
+		}
+		ws, err := c.Workers(context.Background())
+		if err != nil || len(ws) != 1 || ws[0].ID != "alive" || ws[0].Running != 300 {
+			t.Errorf("%+v %v", ws, err)
+		}
+		checkInvariants(t, c)
+	})
+}
+
+// After two seconds in which nobody ticked, no lease counts as run out.
+func TestOutageRenewsEveryLease(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "")
+		submitN(t, c, "q", 5)
+		a, b := shortLived(t, c, "a", time.Second), shortLived(t, c, "b", time.Second)
+		tick(t, a)
+		tick(t, b)
+		g := claimN(t, a, 5).Grants
+		time.Sleep(2100 * time.Millisecond) // the outage itself
+		if n := tick(t, b).Reaped; n != 0 {
+			t.Errorf("%d tasks taken from a worker that was cut off like all others", n)
+		}
+		tick(t, a)
+		for _, x := range g {
+			if settle(t, a, report(x, Done, 0, "")) != 0 {
+				t.Error("an outcome was refused after an outage")
+			}
+		}
+	})
+}
+
+func TestLeaveGivesBack(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "")
+		r := submitN(t, c, "q", 3)
+		a, b := newWorker(t, c, "a"), newWorker(t, c, "b")
+		claimN(t, a, 2)
+		if err := a.Leave(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		g := claimN(t, b, 3).Grants
+		if len(g) != 3 || g[0].ID != r[0].ID || g[2].ID != r[2].ID {
+			t.Errorf("%d grants", len(g))
+		}
+		checkInvariants(t, c)
+	})
+}
+
+func TestTickFindsWhatWasMissed(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "")
+		s := newWorker(t, c, "w")
+		claimN(t, s, 8)
+		submitN(t, c, "q", 1) // nobody listens: the wake is lost
+		for deadline := time.Now().Add(5 * time.Second); !tick(t, s).Claim; {
+			if time.Now().After(deadline) {
+				t.Fatal("the task is never found")
+			}
+		}
+	})
+}
