@@ -21,6 +21,7 @@ type Queue struct {
 	Held       string // "", "paused" or "undeclared"
 
 	Waiting, Scheduled, Running, Dead int64
+	Ended                             int64 // done, cancelled and expired ones that are kept (History)
 
 	Completed    int64 // tasks done
 	Failed       int64 // runs that ended in an error, a panic or a timeout, and deaths by crashes
@@ -69,6 +70,15 @@ func (c *Client) Queues(ctx context.Context) ([]Queue, error) {
 	}
 }
 
+// Now returns engine time: the clock of leases, instants and heartbeats.
+func (c *Client) Now(ctx context.Context) (time.Time, error) {
+	reply, err := c.run(ctx, showScript)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read engine time: %w", err)
+	}
+	return time.UnixMicro(reply[0].(int64)).UTC(), nil
+}
+
 func (c *Client) show(ctx context.Context, names ...string) ([]Queue, error) {
 	args := make([]any, len(names))
 	for i, n := range names {
@@ -93,6 +103,7 @@ func readQueue(name string, h map[string]string, now int64) Queue {
 		Name: name, QueueSpec: decodeSpec(h, ""), Owner: h["owner"], Undeclared: h["undeclared"] == "1",
 		Created: time.UnixMicro(number(h["created"])).UTC(), Held: h["held"],
 		Waiting: number(h["waiting"]), Scheduled: number(h["later"]), Running: number(h["running"]), Dead: number(h["dead"]),
+		Ended:     number(h["ended"]),
 		Completed: number(h["done"]), Failed: number(h["failed"]),
 		TokensSpent: number(h["spent"]), TokensWasted: number(h["wasted"]), At: time.UnixMicro(now).UTC(),
 	}

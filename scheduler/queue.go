@@ -57,7 +57,7 @@ func (s QueueSpec) Validate() error {
 		what, reason string
 	}{
 		{s.Timeout >= time.Millisecond && s.Timeout <= year, "timeout", "must be 1ms to 366d"},
-		{s.Retry.MaxAttempts >= 1 && s.Retry.MaxAttempts <= 1000, "retry max_attempts", "must be 1 to 1000"},
+		{s.Retry.MaxAttempts >= 1 && s.Retry.MaxAttempts <= 10_000, "retry max_attempts", "must be 1 to 10000"},
 		{s.Retry.Min >= time.Millisecond && s.Retry.Min <= year, "retry min", "must be 1ms to 366d"},
 		{s.Retry.Max >= s.Retry.Min && s.Retry.Max <= year, "retry max", "must be at least min, at most 366d"},
 		{s.Retry.Jitter >= 0 && s.Retry.Jitter <= 1, "retry jitter", "must be 0 to 1"},

@@ -22,7 +22,7 @@ func (d *decoder) config(raw *fileBlock) *Config {
 	d.duration(raw.Lease, &c.Lease, time.Second, 10*time.Minute)
 	d.duration(raw.Lookahead, &c.Lookahead, 0, time.Second)
 	d.duration(raw.DrainTimeout, &c.DrainTimeout, 0, 24*time.Hour)
-	d.size(raw.MaxPayload, &c.MaxPayload, 1, 16<<20)
+	d.size(raw.MaxPayload, &c.MaxPayload, 1, 1<<20)
 	d.choice(raw.Durability, &c.Durability, DurabilityWarn, DurabilityStrict)
 
 	d.redis(raw.Redis, &c.Redis)

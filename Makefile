@@ -1,0 +1,59 @@
+# throttlerd. `make` shows the targets.
+
+GO      ?= go
+PREFIX  ?= /usr/local
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# TESTFLAGS='-race -timeout 14m -run TestBucket' for a part of the tests.
+TESTFLAGS ?= -race -timeout 14m
+
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BUILD   := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+
+.DEFAULT_GOAL := help
+.PHONY: help build install demo test redis check bench generate fmt cover clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build bin/throttlerd, bin/throttlectl and bin/plugins/
+	@mkdir -p bin/plugins
+	$(BUILD) -o bin/throttlerd ./cmd/throttlerd
+	$(BUILD) -o bin/throttlectl ./cmd/throttlectl
+	$(BUILD) -o bin/plugins/echo ./plugins/echo
+	$(BUILD) -o bin/plugins/webhook ./plugins/webhook
+
+install: build ## Install both commands into PREFIX/bin, plugins beside them
+	install -d '$(DESTDIR)$(PREFIX)/bin/plugins'
+	install -m 755 bin/throttlerd bin/throttlectl '$(DESTDIR)$(PREFIX)/bin/'
+	install -m 755 bin/plugins/echo bin/plugins/webhook '$(DESTDIR)$(PREFIX)/bin/plugins/'
+
+demo: build ## Watch 30 tasks start at 10/1s:5, checked against the limit
+	@$(GO) run ./tests/demo
+
+test: redis ## Run all tests, on a real redis-server
+	$(GO) test $(TESTFLAGS) ./...
+
+redis: ## Find a redis-server for the tests, or install one
+	@scripts/redis
+
+check: ## Format, vet, staticcheck, import borders, generated code (edits nothing)
+	@GO='$(GO)' scripts/check
+
+bench: build redis ## Measure throughput, latency and idle cost
+	@$(GO) test -tags bench -count=1 -v ./tests/bench
+
+generate: ## Write the generated code of the plugin protocol
+	$(GO) -C tools run ./protogen
+
+fmt: ## Format Go code and the example configuration
+	gofmt -w .
+	$(GO) run ./cmd/throttlerd fmt config.hcl.example
+
+cover: redis ## Run all tests with coverage, into cover.html
+	$(GO) test -timeout 14m -coverpkg=./... -coverprofile=cover.out ./...
+	$(GO) tool cover -html=cover.out -o cover.html
+	@$(GO) tool cover -func=cover.out | tail -n 1
+
+clean: ## Remove what was built
+	rm -rf bin cover.out cover.html

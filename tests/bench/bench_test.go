@@ -1,0 +1,209 @@
+//go:build bench
+
+// Package bench prints what throttlerd does on this machine: `make bench`. It runs the
+// built binaries at their defaults, with a redis-server of its own, and judges starts
+// from the journal of plugin echo.
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
+	"github.com/throttlerd/throttlerd/scheduler"
+	"github.com/throttlerd/throttlerd/tests/redistest"
+)
+
+const payloadSize = 100
+
+// rig is a redis-server and one worker on it.
+type rig struct {
+	t      *testing.T
+	srv    *redistest.Server
+	rdb    *redis.Client
+	client *scheduler.Client
+	worker *exec.Cmd
+	dir    string
+}
+
+func newRig(t *testing.T, config string, workers int) *rig {
+	t.Helper()
+	r := &rig{t: t, srv: redistest.Start(t), dir: t.TempDir()}
+	rdb, err := scheduler.Dial(scheduler.RedisOptions{URL: r.srv.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rdb.Close() })
+	r.rdb = rdb
+	if r.client, err = scheduler.New(rdb, scheduler.Options{Namespace: "bench"}); err != nil {
+		t.Fatal(err)
+	}
+	bin, err := filepath.Abs("../../bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(r.dir, "config.hcl")
+	text := fmt.Sprintf("namespace = \"bench\"\nplugin_dir = %q\nredis { url = %q }\n%s", filepath.Join(bin, "plugins"), r.srv.URL(), config)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range workers {
+		cmd := exec.Command(filepath.Join(bin, "throttlerd"), "run", "-c", file, "--log-level", "error")
+		cmd.Stderr = os.Stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatalf("%v (run make build first)", err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+			_ = cmd.Wait()
+		})
+		r.worker = cmd
+	}
+	r.until(10*time.Second, func() bool {
+		ws, err := r.client.Workers(context.Background())
+		return err == nil && len(ws) == workers
+	})
+	return r
+}
+
+func (r *rig) until(limit time.Duration, done func() bool) {
+	r.t.Helper()
+	deadline := time.Now().Add(limit)
+	for !done() {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("not done in %s", limit)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func (r *rig) queue(name, rate string) {
+	r.t.Helper()
+	spec := scheduler.DefaultQueue("echo")
+	if rate != "" {
+		var err error
+		if spec.Rate, err = ratelimit.Parse(rate); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	if _, err := r.client.CreateQueue(context.Background(), name, spec); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) submit(queue string, n int) {
+	r.t.Helper()
+	tasks := make([]scheduler.SubmitRequest, n)
+	for i := range tasks {
+		tasks[i].Payload = fmt.Appendf(nil, "%0*d", payloadSize, i)
+	}
+	if _, err := r.client.SubmitMany(context.Background(), queue, tasks); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) completed(queue string) int64 {
+	n, _ := r.rdb.HGet(context.Background(), "{bench}:q:"+queue, "done").Int64()
+	return n
+}
+
+// cpu is the time a process has used so far.
+func cpu(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	var user, sys int64
+	_, _ = fmt.Sscan(f[11], &user)
+	_, _ = fmt.Sscan(f[12], &sys)
+	return time.Duration(user+sys) * 10 * time.Millisecond
+}
+
+// children are the plugin processes of the worker.
+func (r *rig) plugin() int {
+	r.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", r.worker.Process.Pid, r.worker.Process.Pid))
+	var pid int
+	if err == nil {
+		_, _ = fmt.Sscan(string(text), &pid)
+	}
+	if pid == 0 { // forked by another thread
+		all, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", r.worker.Process.Pid))
+		for _, p := range all {
+			if text, err := os.ReadFile(p); err == nil && len(text) > 0 {
+				_, _ = fmt.Sscan(string(text), &pid)
+			}
+		}
+	}
+	if pid == 0 {
+		r.t.Fatal("the worker has no plugin process")
+	}
+	return pid
+}
+
+// used measures the CPU of worker, plugin and Redis over f, and the time it took.
+func (r *rig) used(f func()) (worker, plugin, server, wall time.Duration) {
+	pids := []int{r.worker.Process.Pid, r.plugin(), r.srv.PID()}
+	var before [3]time.Duration
+	for i, p := range pids {
+		before[i] = cpu(r.t, p)
+	}
+	start := time.Now()
+	f()
+	wall = time.Since(start)
+	return cpu(r.t, pids[0]) - before[0], cpu(r.t, pids[1]) - before[1], cpu(r.t, pids[2]) - before[2], wall
+}
+
+// roundTrips counts what clients have sent, the commands inside scripts apart.
+func (r *rig) roundTrips() int64 {
+	r.t.Helper()
+	info, err := r.rdb.Info(context.Background(), "commandstats").Result()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var n int64
+	for line := range strings.Lines(info) {
+		for _, top := range []string{"evalsha", "eval", "ping", "subscribe", "hello"} {
+			var calls int64
+			if k, _ := fmt.Sscanf(line, "cmdstat_"+top+":calls=%d", &calls); k == 1 {
+				n += calls
+			}
+		}
+	}
+	return n
+}
+
+func (r *rig) claims() int64 {
+	r.t.Helper()
+	ws, err := r.client.Workers(context.Background())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var n int64
+	for _, w := range ws {
+		c, _ := r.rdb.HGet(context.Background(), "{bench}:worker:"+w.ID, "claim").Int64()
+		n += c
+	}
+	return n
+}
+
+func quantile(v []float64, q float64) float64 {
+	sort.Float64s(v)
+	return v[int(q*float64(len(v)-1))]
+}
+
+func row(what, format string, args ...any) {
+	fmt.Printf("%-46s %s\n", what, fmt.Sprintf(format, args...))
+}
