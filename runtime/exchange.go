@@ -16,6 +16,9 @@ const (
 	// soonest: two claims that are not called for by free slots or a signal keep
 	// this distance.
 	soonest = 500 * time.Microsecond
+	// maxSettle and maxSettleBytes bound one settle.
+	maxSettle      = 256
+	maxSettleBytes = 1 << 20
 	// callTimeout bounds one round trip.
 	callTimeout = 5 * time.Second
 )
@@ -95,8 +98,10 @@ func (w *Worker) exchange(ctx context.Context, ses *scheduler.Session, lost <-ch
 func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Claim, pendingIndexes []*index) ([]scheduler.Outcome, *scheduler.Claim, []*index, time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	outcomes := append(unsent, w.outcomes...)
-	w.outcomes = nil
+	outcomes := unsent
+	if len(outcomes) == 0 {
+		outcomes = w.someOutcomes()
+	}
 	if pending != nil {
 		return outcomes, pending, pendingIndexes, 0
 	}
@@ -132,6 +137,23 @@ func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Cl
 	return outcomes, claim, indexes, wait
 }
 
+// someOutcomes takes what one settle may carry. Under w.mu.
+func (w *Worker) someOutcomes() []scheduler.Outcome {
+	n, size := 0, 0
+	for n < len(w.outcomes) && n < maxSettle && (n == 0 || size < maxSettleBytes) {
+		size += len(w.outcomes[n].Text)
+		n++
+	}
+	out := w.outcomes[:n:n]
+	w.outcomes = w.outcomes[n:]
+	if len(w.outcomes) == 0 {
+		w.outcomes = nil
+	} else {
+		w.signal()
+	}
+	return out
+}
+
 // take books the grants, starts what may start, and notes when to ask again.
 func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*index) {
 	var now, ahead []*run
@@ -158,8 +180,8 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 	}
 	for i, ix := range indexes {
 		next := g.Indexes[i]
-		ix.want = ix.want || next.More
-		if next.In > 0 && (next.Mine || ix.h.busy >= ix.h.slots || w.free <= 0) {
+		ix.want = ix.want || !next.Idle
+		if next.In > 0 && next.Mine {
 			ix.at = g.Received.Add(max(next.In-min(early, w.o.Lookahead/2, next.In/2), soonest))
 		}
 	}

@@ -180,6 +180,24 @@ func TestIdleWorkersAreWokenOneByOne(t *testing.T) {
 	})
 }
 
+// A worker whose slots are full is not woken, so it is told to ask once one is free.
+func TestFullWorkerIsNotIdle(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "")
+		submitN(t, c, "q", 3)
+		s := newWorker(t, c, "w")
+		if g := claimN(t, s, 1); g.Indexes[0].Idle {
+			t.Error("idle with work left and no slot")
+		}
+		if g := claimN(t, s, 2); g.Indexes[0].Idle {
+			t.Error("idle with no slot left")
+		}
+		if g := claimN(t, s, 1); !g.Indexes[0].Idle {
+			t.Error("not idle with nothing to do and a slot free")
+		}
+	})
+}
+
 func TestOneWorkerComesForAnInstant(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Client) {
 		newQueue(t, c, "q", "1/1h")

@@ -32,7 +32,8 @@ type Options struct {
 }
 
 // New returns a client on a connection that the caller closes. Dial makes a fitting
-// one; any other must have MaxRetries -1, or go-redis repeats calls by itself.
+// one; one that repeats calls by itself (MaxRetries other than -1) is refused, since a
+// call whose reply was lost would take effect twice.
 func New(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if o.Namespace == "" {
 		o.Namespace = DefaultNamespace
@@ -43,7 +44,22 @@ func New(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if err := CheckName("namespace", o.Namespace); err != nil {
 		return nil, err
 	}
+	if repeats(rdb) {
+		return nil, &InvalidError{What: "redis client", Reason: "repeats calls by itself: make it with MaxRetries: -1, or with scheduler.Dial"}
+	}
 	return &Client{rdb: rdb, namespace: o.Namespace, keys: newKeys(o.Namespace), max: min(o.MaxPayload, HardMaxPayload)}, nil
+}
+
+// repeats tells whether the connection sends a call again that got no answer. The
+// options of a client that was made say 0 for never.
+func repeats(rdb redis.UniversalClient) bool {
+	switch c := rdb.(type) {
+	case *redis.Client:
+		return c.Options().MaxRetries > 0
+	case *redis.ClusterClient:
+		return c.Options().MaxRetries > 0
+	}
+	return false
 }
 
 // Namespace is the one this client works in.

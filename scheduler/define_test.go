@@ -80,7 +80,7 @@ func TestPauseAndResume(t *testing.T) {
 		if !r[0].EarliestStart.IsZero() {
 			t.Error("a paused queue promises a start")
 		}
-		if g := claimN(t, s, 4); len(g.Grants) != 0 || g.Indexes[0].More {
+		if g := claimN(t, s, 4); len(g.Grants) != 0 || !g.Indexes[0].Idle {
 			t.Errorf("%d grants while paused", len(g.Grants))
 		}
 		if q := statusOf(t, c, "q"); q.BlockedBy != "paused" {

@@ -115,8 +115,8 @@ func TestClaimInOrderAndSettle(t *testing.T) {
 		receipts := submitN(t, c, "q", 100)
 		s := newWorker(t, c, "w1")
 		g := claimN(t, s, 64)
-		if len(g.Grants) != 64 || !g.Indexes[0].More {
-			t.Fatalf("granted %d, more %v", len(g.Grants), g.Indexes[0].More)
+		if len(g.Grants) != 64 || g.Indexes[0].Idle {
+			t.Fatalf("granted %d, idle %v", len(g.Grants), g.Indexes[0].Idle)
 		}
 		var out []Outcome
 		for i, x := range g.Grants {

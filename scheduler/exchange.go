@@ -77,7 +77,7 @@ type Granted struct {
 
 // Next says when it is worth to claim from an index again.
 type Next struct {
-	More bool          // now
+	Idle bool          // nothing can start now; a signal comes when that changes. Else ask again once a slot is free
 	In   time.Duration // from Received; 0 when no instant is known
 	Mine bool          // this worker is the one that should come then
 }
@@ -183,7 +183,7 @@ func (s *Session) readGrants(v []any, c *Claim, received time.Time) (*Granted, e
 	g := &Granted{Received: received, Indexes: make([]Next, len(c.Slots))}
 	for i, x := range v[3].([]any) {
 		f := x.([]any)
-		g.Indexes[i] = Next{More: f[0].(int64) == 1, Mine: f[2].(int64) == 1}
+		g.Indexes[i] = Next{Idle: f[0].(int64) == 1, Mine: f[2].(int64) == 1}
 		if next := f[1].(int64); next > 0 {
 			g.Indexes[i].In = max(time.Microsecond, time.Duration(next-now)*time.Microsecond)
 		}

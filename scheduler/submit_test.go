@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 func TestSubmit(t *testing.T) {
@@ -144,4 +146,13 @@ func TestScheduledTasksAreNotOvertaken(t *testing.T) {
 			t.Errorf("order of the last: %v", want[1200:])
 		}
 	})
+}
+
+func TestClientThatRepeatsCallsIsRefused(t *testing.T) {
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+	defer rdb.Close()
+	var invalid *InvalidError
+	if _, err := New(rdb, Options{}); !errors.As(err, &invalid) {
+		t.Errorf("%v", err)
+	}
 }

@@ -14,8 +14,9 @@
 --          then for each index: pool:handler, free slots
 --
 -- Returns {1, now, first fence, indexes, queues}
---   indexes  for each asked: {more, next, mine}
---              more  1 when there is work that could start now
+--   indexes  for each asked: {idle, next, mine}
+--              idle  1 when nothing can start now and slots are free: the worker is
+--                    woken when that changes; 0: it asks again once a slot is free
 --              next  the next instant worth asking, 0 none known
 --              mine  1 when it is this worker that should come then
 --   queues   name, index, work settings, {id, start, record ...}, name, ...
@@ -248,7 +249,7 @@ if again then
   end
   local indexes = {}
   for i = 1, #free do
-    indexes[i] = {1, 0, 0}
+    indexes[i] = {0, 0, 0}
   end
   return {1, now, found[1] and found[1][1] or fence, indexes, queues}
 end
@@ -308,9 +309,8 @@ for i = 6, #ARGV, 2 do
   local index, slots = ARGV[i], free[(i - 4) / 2]
   local head = redis.call('ZRANGE', K_DUE .. index, 0, 0, 'WITHSCORES')
   local next = head[2] and tonumber(head[2]) or 0
-  local more, mine = 0, 0
+  local idle, mine = 0, 0
   if next > 0 and next <= now then
-    more = 1
     redis.call('ZREM', K_IDLE .. index, worker)
     wake_one(index)
   else
@@ -319,6 +319,7 @@ for i = 6, #ARGV, 2 do
       at, who = appointment(index, now)
     end
     if slots > 0 then
+      idle = 1
       redis.call('ZADD', K_IDLE .. index, now, worker)
       if next > 0 and (at == 0 or who == worker or at > next + 1000) then
         mine = 1
@@ -332,6 +333,6 @@ for i = 6, #ARGV, 2 do
       end
     end
   end
-  indexes[#indexes + 1] = {more, next, mine}
+  indexes[#indexes + 1] = {idle, next, mine}
 end
 return {1, now, first, indexes, queues}

@@ -4,8 +4,11 @@
 -- uncharged; those that somebody wants cancelled end. A grant whose start lay after
 -- the instant alive was never started. True when none is left.
 local function reap_tasks(worker, alive, max, now)
-  local scan = redis.call('HSCAN', K_RUN .. worker, 0, 'COUNT', max)
-  local flat = scan[2]
+  local cursor, flat = '0', {}
+  repeat -- a hash that has shrunk may have nothing where the scan begins
+    local scan = redis.call('HSCAN', K_RUN .. worker, cursor, 'COUNT', max)
+    cursor, flat = scan[1], scan[2]
+  until #flat > 0 or cursor == '0'
   if #flat == 0 then
     return true
   end
