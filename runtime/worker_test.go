@@ -160,7 +160,7 @@ func TestOutcomesOfGoHandlers(t *testing.T) {
 	if x := r.untilState("hang", "dead"); x.LastError != pluginapi.ErrTimeout.Error() {
 		t.Errorf("%+v", x)
 	}
-	if x := r.untilState("later", "done"); x.Attempts != 1 {
+	if x := r.untilState("later", "done"); x.Attempts != 2 {
 		t.Errorf("%+v", x)
 	}
 }

@@ -19,7 +19,7 @@ type Task struct {
 	Type, Key   string
 	Headers     map[string]string
 	Payload     []byte
-	Attempts    int // charged runs so far
+	Attempts    int // charged runs so far; with the present one while running, the last one when done
 	Crashes     int
 	Throttles   int
 	LastError   string
@@ -90,6 +90,9 @@ func (c *Client) inspect(ctx context.Context, queue, internal string) (Task, err
 	t.Attempts, t.Crashes, t.Throttles, t.LastError = r.Attempts, r.Crashes, r.Throttles, r.LastError
 	if r.OwnID != "" {
 		t.ID = r.OwnID
+	}
+	if t.State == "running" || t.State == "done" {
+		t.Attempts++
 	}
 	t.SubmittedAt, _, _ = parseID(internal)
 	a, b := reply[2].(string), reply[3].(string)
