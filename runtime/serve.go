@@ -3,6 +3,8 @@ package runtime
 import (
 	"context"
 	"errors"
+	"sort"
+	"strings"
 	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
@@ -89,6 +91,7 @@ func (w *Worker) wantAll() {
 func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- struct{}) {
 	renewed := time.Now()
 	failing := false
+	var down string // as announced
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
 	for {
@@ -132,7 +135,28 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		if err := w.findPools(ctx, ses); err != nil {
 			w.log.Warn("pools not read", "error", err)
 		}
+		if now := w.down(); strings.Join(now, " ") != down {
+			if err := ses.Announce(ctx, func(me *scheduler.Worker) { me.Down = now }); err != nil {
+				w.log.Warn("handlers that are down not announced", "error", err)
+			} else {
+				down = strings.Join(now, " ")
+			}
+		}
 	}
+}
+
+// down are the handlers that take no tasks, sorted.
+func (w *Worker) down() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for _, h := range w.handlers {
+		if !h.isUp {
+			out = append(out, h.name)
+		}
+	}
+	sort.Strings(out)
+	return out
 }
 
 // slots are the free slots of all indexes; none when no more is to be claimed.

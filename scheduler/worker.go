@@ -15,6 +15,7 @@ type Worker struct {
 	PID        int
 	Pools      []string
 	Slots      map[string]int // by handler
+	Down       []string       // handlers whose plugin is down
 	Running    int
 	Lease      time.Duration
 	Version    string
@@ -26,6 +27,9 @@ type Worker struct {
 
 // Handlers are the names of the handlers it serves, sorted.
 func (w Worker) Handlers() []string { return sortedKeys(w.Slots) }
+
+// Live tells whether its lease holds at now, by engine time (Client.Now, Queue.At).
+func (w Worker) Live(now time.Time) bool { return w.LeaseEnds.After(now) }
 
 // indexes are the due indexes it serves.
 func (w Worker) indexes() []string {
@@ -46,7 +50,7 @@ func (w Worker) fields() ([]any, error) {
 	return []any{
 		"host", w.Host, "pid", w.PID, "pools", strings.Join(w.Pools, " "), "slots", slots,
 		"version", w.Version, "config_hash", w.ConfigHash, "started", w.Started.UnixMicro(),
-		"indexes", strings.Join(w.indexes(), " "),
+		"indexes", strings.Join(w.indexes(), " "), "down", strings.Join(w.Down, " "),
 	}, nil
 }
 
@@ -70,7 +74,7 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 		}
 		w := Worker{
 			ID: id, Host: h["host"], PID: int(number(h["pid"])), Pools: strings.Fields(h["pools"]),
-			Running: int(n), Lease: time.Duration(number(h["lease"])) * time.Microsecond,
+			Down: strings.Fields(h["down"]), Running: int(n), Lease: time.Duration(number(h["lease"])) * time.Microsecond,
 			Version: h["version"], ConfigHash: h["config_hash"],
 			Started: time.UnixMicro(number(h["started"])).UTC(), Beat: time.UnixMicro(number(h["beat"])).UTC(),
 			LeaseEnds: time.UnixMicro(int64(z.Score)).UTC(),
