@@ -132,8 +132,8 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		if beat.Claim {
 			w.wantAll()
 		}
-		if err := w.findPools(ctx, ses); err != nil {
-			w.log.Warn("pools not read", "error", err)
+		if err := w.findIndexes(ctx, ses); err != nil {
+			w.log.Warn("queues not read", "error", err)
 		}
 		if now := w.down(); strings.Join(now, " ") != down {
 			if err := ses.Announce(ctx, func(me *scheduler.Worker) { me.Down = now }); err != nil {

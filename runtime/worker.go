@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type Options struct {
 	Client       *scheduler.Client
 	Handlers     map[string]Handler
 	Pools        []string      // "default" when empty; "*" is every pool
+	Queues       []string      // when not empty, serve only these, whatever their pools
 	Concurrency  int           // tasks at once over all handlers; 256 when 0
 	Lease        time.Duration // 10s when 0
 	Lookahead    time.Duration // how far ahead tokens are reserved; negative: none; 50ms when 0
@@ -52,7 +54,6 @@ type Worker struct {
 	o        Options
 	log      hclog.Logger
 	host     string
-	pools    []string
 	handlers map[string]*handler
 	starter  *starter
 	clock    engineClock
@@ -81,7 +82,7 @@ type handler struct {
 
 // index is one due index that the worker claims from. Guarded by Worker.mu.
 type index struct {
-	name string // pool:handler
+	name string // pool:handler, or pool:handler=queue
 	h    *handler
 	want bool      // claim as soon as a slot is free
 	at   time.Time // claim then; zero: when told
@@ -238,7 +239,7 @@ func (w *Worker) register(ctx context.Context) (*scheduler.Session, error) {
 	me := scheduler.Worker{
 		ID:   fmt.Sprintf("%s-%d-%s", plainName(w.host), os.Getpid(), hex.EncodeToString(nonce[:])),
 		Host: w.host, PID: os.Getpid(), Slots: slots, Lease: w.o.Lease, Version: w.o.Version,
-		ConfigHash: w.o.ConfigHash, Started: time.Now(), Pools: w.o.Pools,
+		ConfigHash: w.o.ConfigHash, Started: time.Now(), Pools: w.o.Pools, Queues: w.o.Queues,
 	}
 	for {
 		ses, err := w.tryRegister(ctx, me)
@@ -260,41 +261,27 @@ func (w *Worker) tryRegister(ctx context.Context, me scheduler.Worker) (*schedul
 	if err != nil {
 		return nil, err
 	}
-	return ses, w.findPools(ctx, ses)
+	return ses, w.findIndexes(ctx, ses)
 }
 
-// findPools brings the indexes to the pools asked for; "*" is all that queues name.
-func (w *Worker) findPools(ctx context.Context, ses *scheduler.Session) error {
-	pools := w.o.Pools
-	for _, p := range w.o.Pools {
-		if p != "*" {
-			continue
-		}
-		all, err := ses.Indexes(ctx)
-		if err != nil {
-			return err
-		}
-		seen := make(map[string]bool)
-		pools = nil
-		for _, ix := range all {
-			pool, _, _ := strings.Cut(ix, ":")
-			if !seen[pool] {
-				seen[pool] = true
-				pools = append(pools, pool)
-			}
-		}
-		sort.Strings(pools)
-		break
+// findIndexes brings the indexes to the pools and queues asked for; "*" is every pool
+// that queues name.
+func (w *Worker) findIndexes(ctx context.Context, ses *scheduler.Session) error {
+	pools, names, err := w.wanted(ctx, ses)
+	if err != nil {
+		return err
 	}
 	w.mu.Lock()
-	changed := strings.Join(pools, " ") != strings.Join(w.pools, " ") || w.ses != ses
+	changed := w.ses != ses || len(names) != len(w.indexes)
+	for i := 0; i < len(names) && !changed; i++ {
+		changed = names[i] != w.indexes[i].name
+	}
 	if changed {
-		w.pools = pools
 		w.indexes = nil
-		for _, p := range pools {
-			for _, h := range w.handlers {
-				w.indexes = append(w.indexes, &index{name: p + ":" + h.name, h: h, want: true})
-			}
+		for _, name := range names {
+			_, rest, _ := strings.Cut(name, ":")
+			handler, _, _ := strings.Cut(rest, "=")
+			w.indexes = append(w.indexes, &index{name: name, h: w.handlers[handler], want: true})
 		}
 	}
 	w.mu.Unlock()
@@ -302,7 +289,47 @@ func (w *Worker) findPools(ctx context.Context, ses *scheduler.Session) error {
 		return nil
 	}
 	w.signal()
-	return ses.Announce(ctx, func(me *scheduler.Worker) { me.Pools = pools })
+	return ses.Announce(ctx, func(me *scheduler.Worker) { me.Pools, me.Indexes = pools, names })
+}
+
+// wanted are the pools and, sorted, the indexes to claim from.
+func (w *Worker) wanted(ctx context.Context, ses *scheduler.Session) (pools, indexes []string, err error) {
+	switch {
+	case len(w.o.Queues) > 0:
+		for _, name := range w.o.Queues {
+			q, err := w.o.Client.Queue(ctx, name)
+			if err != nil {
+				return nil, nil, err
+			}
+			if w.handlers[q.Handler] == nil {
+				return nil, nil, &scheduler.InvalidError{What: "queue", Reason: fmt.Sprintf("%q is for handler %q, which this worker does not have", name, q.Handler)}
+			}
+			pools = append(pools, q.Pool)
+			indexes = append(indexes, q.Pool+":"+q.Handler+"="+name)
+		}
+	case slices.Contains(w.o.Pools, "*"):
+		all, err := ses.Indexes(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, ix := range all {
+			pool, handler, _ := strings.Cut(ix, ":")
+			pools = append(pools, pool)
+			if w.handlers[handler] != nil {
+				indexes = append(indexes, ix)
+			}
+		}
+	default:
+		pools = slices.Clone(w.o.Pools)
+		for _, p := range pools {
+			for name := range w.handlers {
+				indexes = append(indexes, p+":"+name)
+			}
+		}
+	}
+	sort.Strings(pools)
+	sort.Strings(indexes)
+	return slices.Compact(pools), slices.Compact(indexes), nil
 }
 
 // abandon forgets a lost lease: what it held is no longer ours. Handlers are told, and

@@ -335,3 +335,34 @@ func TestReapedWorkerStartsAfresh(t *testing.T) {
 		t.Errorf("settled by the run without a lease: %s", x.Result)
 	}
 }
+
+func TestWorkerOfOneQueueLeavesTheOthers(t *testing.T) {
+	r := newRig(t)
+	r.queue("mine", "", func(s *scheduler.QueueSpec) { s.Pool = "far" })
+	r.queue("other", "", func(s *scheduler.QueueSpec) { s.Pool = "far" })
+	r.submit("other", "o1")
+	var ran sync.Map
+	count := func(who string) pluginapi.HandlerFunc {
+		return func(_ context.Context, x *pluginapi.Task) ([]byte, error) {
+			ran.Store(x.ID, who)
+			return nil, nil
+		}
+	}
+	stop := r.start(count("dedicated"), func(o *Options) { o.Queues = []string{"mine"} })
+	for i := range 20 { // each wakes it: it is the only one
+		id := fmt.Sprintf("m%d", i)
+		r.submit("mine", id)
+		r.untilState(id, "done")
+	}
+	if x := r.state("o1"); x.State != "waiting" {
+		t.Errorf("a task of another queue is %s", x.State)
+	}
+	r.start(count("general"), func(o *Options) { o.Pools = []string{"*"} })
+	r.untilState("o1", "done")
+	stop()
+	r.submit("mine", "last")
+	r.untilState("last", "done")
+	if who, _ := ran.Load("last"); who != "general" {
+		t.Errorf("%v ran it", who)
+	}
+}

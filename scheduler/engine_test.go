@@ -74,7 +74,7 @@ func submitN(t *testing.T, c *Client, queue string, n int) []Receipt {
 func newWorker(t *testing.T, c *Client, id string) *Session {
 	t.Helper()
 	s, err := c.Register(context.Background(), Worker{
-		ID: id, Pools: []string{"default"}, Slots: map[string]int{"echo": 64}, Lease: 10 * time.Second, Started: time.Now(),
+		ID: id, Pools: []string{"default"}, Indexes: []string{"default:echo"}, Slots: map[string]int{"echo": 64}, Lease: 10 * time.Second, Started: time.Now(),
 	})
 	if err != nil {
 		t.Fatal(err)

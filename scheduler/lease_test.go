@@ -10,7 +10,7 @@ import (
 // shortLived registers a worker with a lease of its own.
 func shortLived(t *testing.T, c *Client, id string, lease time.Duration) *Session {
 	t.Helper()
-	s, err := c.Register(context.Background(), Worker{ID: id, Pools: []string{"default"}, Slots: map[string]int{"echo": 64}, Lease: lease, Started: time.Now()})
+	s, err := c.Register(context.Background(), Worker{ID: id, Pools: []string{"default"}, Indexes: []string{"default:echo"}, Slots: map[string]int{"echo": 64}, Lease: lease, Started: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,7 @@ var (
 	removeScript   = compose("queue", "record", "forget", "remove")
 	cancelScript   = compose("queue", "record", "forget", "outcome", "find", "cancel")
 	retryScript    = compose("queue", "wake", "record", "find", "retry")
+	dropScript     = compose("record", "forget", "drop")
 	inspectScript  = compose("find", "inspect")
 	showScript     = compose("show")
 )

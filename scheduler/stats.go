@@ -77,7 +77,7 @@ func (c *Client) fleet(ctx context.Context) ([]Queue, []Worker, error) {
 
 func service(q *Queue, workers []Worker) Service {
 	var s Service
-	for _, w := range Serving(workers, q.Pool, q.Handler) {
+	for _, w := range Serving(workers, q.Name, q.Pool, q.Handler) {
 		if !w.Live(q.At) {
 			continue
 		}

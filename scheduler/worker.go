@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,6 +15,7 @@ type Worker struct {
 	Host       string
 	PID        int
 	Pools      []string
+	Queues     []string       // when not empty, it serves only these
 	Slots      map[string]int // by handler
 	Down       []string       // handlers whose plugin is down
 	Running    int
@@ -23,6 +25,9 @@ type Worker struct {
 	Started    time.Time
 	Beat       time.Time // its last sign of life
 	LeaseEnds  time.Time
+
+	// Indexes are what it claims from: pool:handler, or pool:handler=queue.
+	Indexes []string
 }
 
 // Handlers are the names of the handlers it serves, sorted.
@@ -31,26 +36,15 @@ func (w Worker) Handlers() []string { return sortedKeys(w.Slots) }
 // Live tells whether its lease holds at now, by engine time (Client.Now, Queue.At).
 func (w Worker) Live(now time.Time) bool { return w.LeaseEnds.After(now) }
 
-// indexes are the due indexes it serves.
-func (w Worker) indexes() []string {
-	var out []string
-	for _, p := range w.Pools {
-		for _, h := range w.Handlers() {
-			out = append(out, p+":"+h)
-		}
-	}
-	return out
-}
-
 func (w Worker) fields() ([]any, error) {
 	slots, err := json.Marshal(w.Slots)
 	if err != nil {
 		return nil, err
 	}
 	return []any{
-		"host", w.Host, "pid", w.PID, "pools", strings.Join(w.Pools, " "), "slots", slots,
+		"queues", strings.Join(w.Queues, " "), "host", w.Host, "pid", w.PID, "pools", strings.Join(w.Pools, " "), "slots", slots,
 		"version", w.Version, "config_hash", w.ConfigHash, "started", w.Started.UnixMicro(),
-		"indexes", strings.Join(w.indexes(), " "), "down", strings.Join(w.Down, " "),
+		"indexes", strings.Join(w.Indexes, " "), "down", strings.Join(w.Down, " "),
 	}, nil
 }
 
@@ -74,6 +68,7 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 		}
 		w := Worker{
 			ID: id, Host: h["host"], PID: int(number(h["pid"])), Pools: strings.Fields(h["pools"]),
+			Queues: strings.Fields(h["queues"]), Indexes: strings.Fields(h["indexes"]),
 			Down: strings.Fields(h["down"]), Running: int(n), Lease: time.Duration(number(h["lease"])) * time.Microsecond,
 			Version: h["version"], ConfigHash: h["config_hash"],
 			Started: time.UnixMicro(number(h["started"])).UTC(), Beat: time.UnixMicro(number(h["beat"])).UTC(),
@@ -87,18 +82,18 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	return out, nil
 }
 
-// Serving returns, of the workers, those that serve a queue of this pool and handler.
-func Serving(workers []Worker, pool, handler string) []Worker {
+// Serves tells whether the worker takes tasks of a queue of this name, pool and handler.
+func (w Worker) Serves(queue, pool, handler string) bool {
+	_, ok := w.Slots[handler]
+	return ok && slices.Contains(w.Pools, pool) && (len(w.Queues) == 0 || slices.Contains(w.Queues, queue))
+}
+
+// Serving returns, of the workers, those that serve the queue.
+func Serving(workers []Worker, queue, pool, handler string) []Worker {
 	var out []Worker
 	for _, w := range workers {
-		if _, ok := w.Slots[handler]; !ok {
-			continue
-		}
-		for _, p := range w.Pools {
-			if p == pool {
-				out = append(out, w)
-				break
-			}
+		if w.Serves(queue, pool, handler) {
+			out = append(out, w)
 		}
 	}
 	return out

@@ -105,6 +105,7 @@ func exitCode(err error) int {
 		handler  *runtime.HandlerError
 		invalid  *scheduler.InvalidError
 		owned    *scheduler.OwnedError
+		unknown  *scheduler.NotFoundError
 		durable  *daemon.DurabilityError
 		problems config.Diagnostics
 	)
@@ -115,6 +116,8 @@ func exitCode(err error) int {
 		return shown.code
 	case errors.As(err, &usage), errors.As(err, &invalid):
 		return 2
+	case errors.As(err, &unknown):
+		return 3
 	case errors.As(err, &owned):
 		return 4
 	case errors.As(err, &away):

@@ -19,7 +19,7 @@ import (
 
 func runCommand() *cobra.Command {
 	var file, level string
-	var pools []string
+	var pools, queues []string
 	var concurrency int
 	c := &cobra.Command{
 		Use:   "run [-c FILE|DIR]",
@@ -28,7 +28,7 @@ func runCommand() *cobra.Command {
 			"limits grant them and hands them to the plugins.\n\n" +
 			"SIGTERM drains: what runs may finish within drain_timeout, the rest goes back to its\n" +
 			"queue uncharged. A second signal hurries. SIGHUP applies the queues of the changed file.",
-		Example: "  throttlerd run -c config.hcl\n  throttlerd run --pool batch --pool default --concurrency 512",
+		Example: "  throttlerd run -c config.hcl\n  throttlerd run --pool batch --pool default --concurrency 512\n  throttlerd run --queue deploys",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(c, file)
@@ -48,6 +48,14 @@ func runCommand() *cobra.Command {
 					}
 				}
 			}
+			for _, q := range queues {
+				if err := scheduler.CheckName("queue", q); err != nil {
+					return &usageError{err}
+				}
+			}
+			if len(pools) > 0 && len(queues) > 0 {
+				return &usageError{errors.New("--pool and --queue exclude each other: a queue is served whatever its pool")}
+			}
 			if len(cfg.Handlers) == 0 {
 				return &fileError{errors.New("nothing to serve: the configuration declares no handler")}
 			}
@@ -55,12 +63,13 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return serve(c, daemon.Options{Config: cfg, Pools: pools, Log: log}, file)
+			return serve(c, daemon.Options{Config: cfg, Pools: pools, Queues: queues, Log: log}, file)
 		},
 	}
 	f := c.Flags()
 	f.StringVarP(&file, "config", "c", "", "configuration file or directory (THROTTLE_CONFIG, ./config.hcl)")
 	f.StringArrayVar(&pools, "pool", nil, "serve the queues of this pool; repeatable; '*' is all (default \"default\")")
+	f.StringArrayVar(&queues, "queue", nil, "serve only this queue, whatever its pool; repeatable")
 	f.IntVar(&concurrency, "concurrency", 0, "tasks at once in this worker, over what the file says")
 	f.StringVar(&level, "log-level", "", "trace, debug, info, warn, error or off, over what the file says")
 	return c

@@ -24,6 +24,7 @@ import (
 type Options struct {
 	Config   *config.Config
 	Pools    []string // as runtime.Options
+	Queues   []string // as runtime.Options
 	Version  string
 	Log      hclog.Logger
 	Patience time.Duration   // how long the start waits for Redis; 10s when 0
@@ -64,7 +65,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer os.RemoveAll(dir)
 	w, err := runtime.New(runtime.Options{
-		Client: client, Handlers: Handlers(o.Config, dir), Pools: o.Pools, Concurrency: o.Config.Concurrency,
+		Client: client, Handlers: Handlers(o.Config, dir), Pools: o.Pools, Queues: o.Queues, Concurrency: o.Config.Concurrency,
 		Lease: o.Config.Lease, Lookahead: lookahead(o.Config), DrainTimeout: o.Config.DrainTimeout, Hurry: o.Hurry,
 		Version: o.Version, ConfigHash: o.Config.Hash(), Log: o.Log, Ready: o.Ready,
 		Start: func(ctx context.Context) error {

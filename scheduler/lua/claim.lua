@@ -11,7 +11,7 @@
 -- KEYS[1]  {ns}:clock
 -- ARGV     worker, claim (a number that grows; the last one again returns the same
 --          tasks and grants nothing), look-ahead in µs, most tasks, most bytes,
---          then for each index: pool:handler, free slots
+--          then for each index: pool:handler or pool:handler=queue, free slots
 --
 -- Returns {1, now, first fence, indexes, queues}
 --   indexes  for each asked: {idle, next, mine}
@@ -175,7 +175,8 @@ end
 local free, used = {}, {}
 for i = 6, #ARGV, 2 do
   local index = ARGV[i]
-  local handler = string.match(index, ':(.*)$') -- its slots serve all its pools
+  local base, only = string.match(index, '^([^=]*)=?(.*)$')
+  local handler = string.match(base, ':(.*)$') -- its slots serve all its pools
   local slots = tonumber(ARGV[i + 1]) - (used[handler] or 0)
   local had
   if slots > most then
@@ -183,11 +184,17 @@ for i = 6, #ARGV, 2 do
   end
   had = slots
   if slots > 0 and not again then
-    local due = redis.call('ZRANGEBYSCORE', K_DUE .. index, '-inf', now + ahead, 'WITHSCORES', 'LIMIT', 0, slots)
+    local due
+    if only == '' then
+      due = redis.call('ZRANGEBYSCORE', K_DUE .. base, '-inf', now + ahead, 'WITHSCORES', 'LIMIT', 0, slots)
+    else
+      local t = redis.call('ZSCORE', K_DUE .. base, only)
+      due = t and tonumber(t) <= now + ahead and {only, t} or {}
+    end
     local ready = {}
     for j = 1, #due, 2 do
       if tonumber(due[j + 1]) <= now then
-        local q = open(due[j], due[j + 1], index)
+        local q = open(due[j], due[j + 1], base)
         if q then
           ready[#ready + 1] = q
         end
@@ -214,7 +221,7 @@ for i = 6, #ARGV, 2 do
         if hold <= 0 or room <= 0 then
           break
         end
-        local q = open(due[j], due[j + 1], index)
+        local q = open(due[j], due[j + 1], base)
         if q then
           local k = turn(q, hold, now + ahead)
           hold, slots, most = hold - k, slots - k, most - k
@@ -307,12 +314,11 @@ end
 local indexes = {}
 for i = 6, #ARGV, 2 do
   local index, slots = ARGV[i], free[(i - 4) / 2]
-  local head = redis.call('ZRANGE', K_DUE .. index, 0, 0, 'WITHSCORES')
-  local next = head[2] and tonumber(head[2]) or 0
+  local first, next, base = head(index)
   local idle, mine = 0, 0
   if next > 0 and next <= now then
     redis.call('ZREM', K_IDLE .. index, worker)
-    wake_one(index)
+    wake_for(base, first)
   else
     local at, who = 0, ''
     if next > 0 then
@@ -329,7 +335,7 @@ for i = 6, #ARGV, 2 do
       redis.call('ZREM', K_IDLE .. index, worker)
       if next > 0 and (at == 0 or who == worker) then
         redis.call('HDEL', K_APPOINTMENTS, index)
-        wake_one(index)
+        wake_for(base, first)
       end
     end
   end

@@ -103,6 +103,6 @@ end
 local q = load_queue(name)
 local t = index_queue(q, now)
 if t then
-  announce(q.index, t, now)
+  announce(q, t, now)
 end
 return {1, changed}

@@ -163,7 +163,7 @@ local function settle_queue(name, worker, batch, now)
   if #ends < #batch then
     local t = index_queue(q, now)
     if t then
-      announce(q.index, t, now)
+      announce(q, t, now)
     end
   end
 end

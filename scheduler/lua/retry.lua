@@ -31,6 +31,6 @@ redis.call('HSET', K_QUEUE .. name, 'later', q.later, 'waiting', q.waiting)
 clock_write(KEYS[1], now, off)
 local t = index_queue(q, now)
 if t then
-  announce(q.index, t, now)
+  announce(q, t, now)
 end
 return state

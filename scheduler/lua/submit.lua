@@ -102,7 +102,7 @@ clock_write(KEYS[1], now, off)
 if ahead == 0 then
   local t = index_queue(q, now)
   if t then
-    announce(q.index, t, now)
+    announce(q, t, now)
   end
 end
 return {1, now, ahead, q.full_at, q.rem, q.frozen, redis.call('HGET', K_QUEUE .. name, 'rate') or '', q.held or '', reply}

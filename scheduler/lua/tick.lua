@@ -5,7 +5,7 @@
 -- every lease is renewed before anything is reaped.
 --
 -- KEYS[1]  {ns}:clock
--- ARGV     worker, most tasks to reap, then for each index: pool:handler, free slots
+-- ARGV     worker, most tasks to reap, then for each index: pool:handler[=queue], free slots
 --
 -- Returns {1, now, reaped, stops, indexes}
 --   reaped   tasks taken back
@@ -51,9 +51,8 @@ local indexes = {}
 for i = 3, #ARGV, 2 do
   local index, come = ARGV[i], 0
   if tonumber(ARGV[i + 1]) > 0 then
-    local head = redis.call('ZRANGE', K_DUE .. index, 0, 0, 'WITHSCORES')
-    if #head > 0 then
-      local t = tonumber(head[2])
+    local first, t = head(index)
+    if first then
       -- missed, or nobody has been told to come for it
       if t < now - 20000 or (t > now and appointment(index, now) == 0) then
         come = 1

@@ -1,18 +1,28 @@
 -- wake.lua: who is told that there is work. Hints only: a lost one costs at most
 -- the fall-back interval of the workers' ticks.
 
+-- An index is pool:handler. A worker that serves one queue only waits under
+-- pool:handler=queue, and is told when nobody waits for the whole index.
+
 -- wake_one tells the worker that became idle last, of those that wait for this
--- index. Entries of workers that no longer listen are dropped on the way.
+-- index. Entries of workers that no longer listen are dropped on the way. True when
+-- somebody was told.
 local function wake_one(index)
   for _ = 1, 8 do
     local w = redis.call('ZPOPMAX', K_IDLE .. index)
     if #w == 0 then
-      return
+      return false
     end
     if redis.call('PUBLISH', K_WAKE .. w[1], 'work') > 0 then
-      return
+      return true
     end
   end
+  return false
+end
+
+-- wake_for tells somebody who may take a task of this queue.
+local function wake_for(index, queue)
+  return wake_one(index) or wake_one(index .. '=' .. queue)
 end
 
 -- appointment returns the instant at which some worker has been told to come back
@@ -30,13 +40,27 @@ local function appointment(index, now)
   return at, worker
 end
 
--- announce makes sure that somebody comes for work that is there at the instant t.
-local function announce(index, t, now)
+-- announce makes sure that somebody comes for a queue's work at the instant t.
+local function announce(q, t, now)
   if t > now then
-    local at = appointment(index, now)
-    if at > 0 and at <= t + 1000 then
-      return
+    for _, index in ipairs({q.index, q.index .. '=' .. q.name}) do
+      local at = appointment(index, now)
+      if at > 0 and at <= t + 1000 then
+        return
+      end
     end
   end
-  wake_one(index)
+  wake_for(q.index, q.name)
+end
+
+-- head returns the first queue that a worker of this index may take from, and its
+-- instant; nil, 0 when there is none.
+local function head(index)
+  local base, only = string.match(index, '^([^=]*)=?(.*)$')
+  if only ~= '' then
+    local t = redis.call('ZSCORE', K_DUE .. base, only)
+    return t and only, t and tonumber(t) or 0, base
+  end
+  local first = redis.call('ZRANGE', K_DUE .. base, 0, 0, 'WITHSCORES')
+  return first[1], first[2] and tonumber(first[2]) or 0, base
 end
