@@ -27,6 +27,7 @@ var keyParts = []struct{ name, part string }{
 	{"DEAD", "dead:"},                // zset: dead tasks by instant
 	{"ENDED", "ended:"},              // list: the history, oldest first
 	{"ENDS", "ends:"},                // hash: how the tasks of the history ended
+	{"EXPIRE", "expire"},             // zset: queues with expire_after, by when to look at them
 	{"DUE", "due:"},                  // zset: queues by the next instant worth asking
 	{"IDLE", "idle:"},                // zset: workers with free slots and nothing due
 	{"APPOINTMENTS", "appointments"}, // hash: index to the instant and worker that comes then

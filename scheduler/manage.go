@@ -21,6 +21,7 @@ type QueueChange struct {
 	Jitter        *float64
 	History       *int
 	Paused        *bool
+	ExpireAfter   *time.Duration
 }
 
 // CreateQueue makes a queue and returns its name: the one given, or q- and 8 hex
@@ -66,6 +67,7 @@ func (c *Client) UpdateQueue(ctx context.Context, name string, ch QueueChange) e
 	set(&spec.Retry.Jitter, ch.Jitter)
 	set(&spec.History, ch.History)
 	set(&spec.Paused, ch.Paused)
+	set(&spec.ExpireAfter, ch.ExpireAfter)
 	if err := spec.Validate(); err != nil {
 		return err
 	}

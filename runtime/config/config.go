@@ -89,6 +89,9 @@ type Queue struct {
 	Retry   Retry            `json:"retry"`
 	History int              `json:"history"` // finished tasks kept
 	Paused  bool             `json:"paused"`
+	// ExpireAfter removes the queue once it has left the files and been idle for so
+	// long; 0 is never.
+	ExpireAfter time.Duration `json:"expire_after"`
 }
 
 // Retry says what follows a failed attempt. The delay before attempt k+1 is

@@ -39,7 +39,7 @@ func (d *decoder) queue(b *queueBlock, handlers []string) Queue {
 	d.duration(b.Timeout, &q.Timeout, time.Millisecond, maxDelay)
 	d.retry(b.Retry, &q.Retry)
 	d.integer(b.History, &q.History, 0, maxHistory)
-	d.unsupportedAttribute(b.ExpireAfter)
+	d.duration(b.ExpireAfter, &q.ExpireAfter, time.Second, maxDelay)
 	d.unsupportedAttribute(b.MaxLength)
 	d.boolean(b.Paused, &q.Paused)
 	return q

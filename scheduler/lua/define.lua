@@ -66,6 +66,7 @@ if not exists then
   redis.call('HSET', K_NUMBERS, new.no, name)
   redis.call('ZADD', K_QUEUES, 0, name)
 end
+put('used', now)
 put('index', new.pool .. ':' .. new.handler)
 put('work', new.timeout .. ' ' .. new.attempts)
 put('held', new.paused == '1' and 'paused' or new.undeclared == '1' and 'undeclared' or '')
@@ -91,6 +92,9 @@ if exists and new.rate ~= old.rate then
 end
 redis.call('HSET', key, unpack(set))
 redis.call('SADD', K_INDEXES, new.index)
+if tonumber(new.expire_after) > 0 then
+  redis.call('ZADD', K_EXPIRE, now, name) -- a tick works out when
+end
 if mode == 'apply' then
   redis.call('SADD', K_OWNED .. owner, name)
 elseif mode == 'undeclare' then

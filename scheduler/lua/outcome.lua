@@ -159,7 +159,7 @@ local function settle_queue(name, worker, batch, now)
   q.waiting = q.waiting + #back / 2
   q.later = q.later + #later / 2
   redis.call('HSET', K_QUEUE .. name, 'running', q.running, 'waiting', q.waiting, 'front', q.front, 'later', q.later,
-    'dead', dead + #died / 2, 'done', done, 'failed', failed, 'wasted', wasted, 'frozen', q.frozen)
+    'dead', dead + #died / 2, 'done', done, 'failed', failed, 'wasted', wasted, 'frozen', q.frozen, 'used', now)
   if #ends < #batch then
     local t = index_queue(q, now)
     if t then

@@ -12,7 +12,7 @@ local q = load_queue(name)
 if not q then
   return {0}
 end
-local v = redis.call('HMGET', K_QUEUE .. name, 'owner', 'undeclared', 'dead', 'own', 'no')
+local v = redis.call('HMGET', K_QUEUE .. name, 'owner', 'undeclared', 'dead')
 if v[1] and v[2] ~= '1' then
   return {-1, v[1]}
 end
@@ -20,15 +20,5 @@ local dead = tonumber(v[3]) or 0
 if not force and q.waiting + q.later + q.running + dead > 0 then
   return {-2, q.waiting, q.later, q.running, dead}
 end
-if v[4] then
-  local scan = redis.call('HKEYS', K_TASKS .. name)
-  for i = 1, #scan, 500 do
-    forget_tasks(name, true, {unpack(scan, i, math.min(i + 499, #scan))})
-  end
-end
-redis.call('ZREM', K_QUEUES, name)
-redis.call('ZREM', K_DUE .. q.index, name)
-redis.call('HDEL', K_NUMBERS, v[5])
-redis.call('UNLINK', K_QUEUE .. name, K_TASKS .. name, K_WAIT .. name, K_FRONT .. name, K_LATER .. name,
-  K_DEAD .. name, K_ENDED .. name, K_ENDS .. name)
+discard_queue(q)
 return {1}

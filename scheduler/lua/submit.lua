@@ -96,7 +96,7 @@ if #later > 0 then
 end
 q.waiting = q.waiting + #wait
 q.later = q.later + #later / 2
-redis.call('HSET', K_QUEUE .. name, 'waiting', q.waiting, 'later', q.later, 'last_id', last, 'big', q.big)
+redis.call('HSET', K_QUEUE .. name, 'waiting', q.waiting, 'later', q.later, 'last_id', last, 'big', q.big, 'used', now)
 clock_write(KEYS[1], now, off)
 -- a queue that had waiting tasks has its place, and somebody who comes for it
 if ahead == 0 then

@@ -43,6 +43,7 @@ else
     end
   end
 end
+expire_some(5, now)
 redis.call('HSET', K_WORKER .. worker, 'beat', now)
 redis.call('HSET', KEYS[1], 'tick', now)
 clock_write(KEYS[1], now, off)

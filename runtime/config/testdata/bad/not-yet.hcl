@@ -18,6 +18,5 @@ queue "a" {
   rate         = ["10/1s", "300/15m"]
   limits       = ["github"]
   concurrency  = 8
-  expire_after = "1h"
   max_length   = 100
 }

@@ -1,0 +1,45 @@
+-- expire.lua: queues that go when they are idle for long (expire_after).
+
+-- expire_queue removes a queue that holds no task but its history, has not been used
+-- for its expire_after and whose bucket is full, so that making it anew gives no token
+-- that it would not have. Else it notes when to look again. A declared queue stays.
+local function expire_queue(name, now)
+  local q = load_queue(name)
+  local v = redis.call('HMGET', K_QUEUE .. name, 'expire_after', 'used', 'owner', 'undeclared', 'dead', 'ended', 'own')
+  local after = tonumber(v[1]) or 0
+  if not q or after == 0 or (v[3] and v[4] ~= '1') then
+    redis.call('ZREM', K_EXPIRE, name)
+    return
+  end
+  local at = (tonumber(v[2]) or 0) + after
+  if q.waiting + q.later + q.running + (tonumber(v[5]) or 0) > 0 then
+    at = now + after
+  end
+  if q.n and q.full_at > at then
+    at = q.full_at
+  end
+  if q.frozen > at then
+    at = q.frozen
+  end
+  if at > now then
+    redis.call('ZADD', K_EXPIRE, at, name)
+    return
+  end
+  local ended = tonumber(v[6]) or 0
+  if v[7] and ended > 200 then -- the ids of its tasks are freed in steps, one a tick
+    local ids = redis.call('LRANGE', K_ENDED .. name, 0, 199)
+    redis.call('LTRIM', K_ENDED .. name, 200, -1)
+    redis.call('HDEL', K_ENDS .. name, unpack(ids))
+    forget_tasks(name, true, ids)
+    redis.call('HSET', K_QUEUE .. name, 'ended', ended - #ids)
+    return
+  end
+  discard_queue(q)
+end
+
+-- expire_some looks at up to max queues whose instant has come.
+local function expire_some(max, now)
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', K_EXPIRE, '-inf', now, 'LIMIT', 0, max)) do
+    expire_queue(name, now)
+  end
+end
