@@ -52,6 +52,19 @@ func (e *NotEmptyError) Error() string {
 // Is makes a NotEmptyError a conflict.
 func (e *NotEmptyError) Is(target error) bool { return target == ErrConflict }
 
+// QueueFullError says that a queue holds as many waiting and scheduled tasks as it may.
+type QueueFullError struct {
+	Queue            string
+	MaxLength, Holds int64
+}
+
+func (e *QueueFullError) Error() string {
+	return fmt.Sprintf("queue %q is full: it holds %d waiting and scheduled tasks, max_length is %d", e.Queue, e.Holds, e.MaxLength)
+}
+
+// Is makes a QueueFullError a conflict.
+func (e *QueueFullError) Is(target error) bool { return target == ErrConflict }
+
 // OwnedError says that a file declares the queue.
 type OwnedError struct{ Queue, Owner string }
 

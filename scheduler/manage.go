@@ -22,6 +22,7 @@ type QueueChange struct {
 	History       *int
 	Paused        *bool
 	ExpireAfter   *time.Duration
+	MaxLength     *int
 }
 
 // CreateQueue makes a queue and returns its name: the one given, or q- and 8 hex
@@ -68,6 +69,7 @@ func (c *Client) UpdateQueue(ctx context.Context, name string, ch QueueChange) e
 	set(&spec.History, ch.History)
 	set(&spec.Paused, ch.Paused)
 	set(&spec.ExpireAfter, ch.ExpireAfter)
+	set(&spec.MaxLength, ch.MaxLength)
 	if err := spec.Validate(); err != nil {
 		return err
 	}

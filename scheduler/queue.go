@@ -20,6 +20,9 @@ type QueueSpec struct {
 	Retry   Retry
 	History int // ended tasks that are kept
 	Paused  bool
+	// MaxLength is how many tasks may be waiting and scheduled; a submit of more is
+	// refused, retries are not. 0 is no bound.
+	MaxLength int
 	// ExpireAfter removes the queue when it has been idle for so long: no task in it,
 	// none submitted or ended, and its bucket full. 0 is never. A queue that a file
 	// declares does not expire while it does.
@@ -66,6 +69,7 @@ func (s QueueSpec) Validate() error {
 		{s.Retry.Max >= s.Retry.Min && s.Retry.Max <= year, "retry max", "must be at least min, at most 366d"},
 		{s.Retry.Jitter >= 0 && s.Retry.Jitter <= 1, "retry jitter", "must be 0 to 1"},
 		{s.ExpireAfter == 0 || s.ExpireAfter >= time.Second && s.ExpireAfter <= year, "expire_after", "must be 1s to 366d, or 0 for never"},
+		{s.MaxLength >= 0 && s.MaxLength <= 1_000_000_000, "max_length", "must be 0 (no bound) to 1000000000"},
 		{s.History >= 0 && s.History <= 1_000_000, "history", "must be 0 to 1000000"},
 	} {
 		if !c.ok {
@@ -82,7 +86,7 @@ func (s QueueSpec) fields() []any {
 		"timeout", s.Timeout.Microseconds(), "attempts", s.Retry.MaxAttempts,
 		"retry_min", s.Retry.Min.Microseconds(), "retry_max", s.Retry.Max.Microseconds(),
 		"jitter", int64(s.Retry.Jitter * 1e6), "history", s.History, "paused", flag(s.Paused),
-		"expire_after", s.ExpireAfter.Microseconds(),
+		"expire_after", s.ExpireAfter.Microseconds(), "max_length", s.MaxLength,
 	}
 }
 
@@ -99,6 +103,7 @@ func decodeSpec(h map[string]string, prefix string) QueueSpec {
 		},
 		History: int(num("history")), Paused: h[prefix+"paused"] == "1",
 		ExpireAfter: time.Duration(num("expire_after")) * time.Microsecond,
+		MaxLength:   int(num("max_length")),
 	}
 }
 

@@ -156,3 +156,19 @@ func TestClientThatRepeatsCallsIsRefused(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestMaxLength(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "", func(s *QueueSpec) { s.MaxLength = 5 })
+		submitN(t, c, "q", 4)
+		_, err := c.SubmitMany(context.Background(), "q", make([]SubmitRequest, 2))
+		var full *QueueFullError
+		if !errors.As(err, &full) || full.Holds != 4 || !errors.Is(err, ErrConflict) {
+			t.Errorf("%v", err)
+		}
+		submitN(t, c, "q", 1)
+		claimN(t, newWorker(t, c, "w"), 3)
+		submitN(t, c, "q", 3)
+		checkInvariants(t, c)
+	})
+}

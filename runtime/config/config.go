@@ -89,6 +89,8 @@ type Queue struct {
 	Retry   Retry            `json:"retry"`
 	History int              `json:"history"` // finished tasks kept
 	Paused  bool             `json:"paused"`
+	// MaxLength is how many tasks may be waiting and scheduled; 0 is no bound.
+	MaxLength int `json:"max_length"`
 	// ExpireAfter removes the queue once it has left the files and been idle for so
 	// long; 0 is never.
 	ExpireAfter time.Duration `json:"expire_after"`

@@ -7,7 +7,7 @@ import (
 
 // Settings lists the names of all attributes and blocks that work.
 func Settings() []string {
-	notYet := []string{"limit", "limits", "sentinel", "cluster", "max_length"}
+	notYet := []string{"limit", "limits", "sentinel", "cluster"}
 	var all []string
 	for _, block := range syntax {
 		for _, name := range known(block) {

@@ -29,6 +29,9 @@ func (d *decoder) queues(blocks []*queueBlock, handlers []string, c *Config) {
 	}
 }
 
+// maxLength bounds max_length.
+const maxLength = 1_000_000_000
+
 func (d *decoder) queue(b *queueBlock, handlers []string) Queue {
 	q := NewQueue(b.Name, "")
 	d.queueHandler(b, handlers, &q)
@@ -40,7 +43,7 @@ func (d *decoder) queue(b *queueBlock, handlers []string) Queue {
 	d.retry(b.Retry, &q.Retry)
 	d.integer(b.History, &q.History, 0, maxHistory)
 	d.duration(b.ExpireAfter, &q.ExpireAfter, time.Second, maxDelay)
-	d.unsupportedAttribute(b.MaxLength)
+	d.integer(b.MaxLength, &q.MaxLength, 1, maxLength)
 	d.boolean(b.Paused, &q.Paused)
 	return q
 }

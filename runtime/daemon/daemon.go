@@ -139,8 +139,8 @@ func Declaration(c *config.Config) scheduler.Declaration {
 	for _, q := range c.Queues {
 		spec := scheduler.QueueSpec{
 			Handler: q.Handler, Pool: q.Pool, Timeout: q.Timeout, History: q.History, Paused: q.Paused,
-			ExpireAfter: q.ExpireAfter,
-			Retry:       scheduler.Retry(q.Retry),
+			ExpireAfter: q.ExpireAfter, MaxLength: q.MaxLength,
+			Retry: scheduler.Retry(q.Retry),
 		}
 		if len(q.Rates) > 0 {
 			spec.Rate = q.Rates[0]

@@ -11,15 +11,19 @@
 -- Returns {1, now, ahead, full_at, rem, frozen, rate, held, {id, at}...}
 --   ahead       tasks that were waiting before the first of these
 --   id, at      the internal id; the scheduled instant, 0 when waiting
--- or {0} no such queue, {-1, i} the i-th task's own id is taken.
+-- or {0} no such queue, {-1, i} the i-th task's own id is taken, {-2, most, held} they
+-- would be more than the queue may hold waiting and scheduled.
 
 local name = ARGV[1]
 local q = load_queue(name)
 if not q then
   return {0}
 end
-local v = redis.call('HMGET', K_QUEUE .. name, 'no', 'last_id')
-local no, last = tonumber(v[1]), tonumber(v[2]) or 0
+local v = redis.call('HMGET', K_QUEUE .. name, 'no', 'last_id', 'max_length')
+local no, last, most = tonumber(v[1]), tonumber(v[2]) or 0, tonumber(v[3]) or 0
+if most > 0 and q.waiting + q.later + (#ARGV - 1) / 3 > most then
+  return {-2, most, q.waiting + q.later}
+end
 local now, off = clock_read(KEYS[1])
 
 local own, owned, seen = {}, {}, {}

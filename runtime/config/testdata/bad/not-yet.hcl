@@ -18,5 +18,4 @@ queue "a" {
   rate         = ["10/1s", "300/15m"]
   limits       = ["github"]
   concurrency  = 8
-  max_length   = 100
 }
