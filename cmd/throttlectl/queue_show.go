@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+func (a *app) queueShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show one queue, and why nothing of it is moving",
+		Long: `Shows one queue: its counts, its tokens and when the next one comes, its settings, who
+serves it, and in the last lines what keeps its tasks from starting and what to type.`,
+		Example: `  throttlectl queue show emails
+  throttlectl queue show emails --json | jq .blocked_by`,
+		Args: cobra.ExactArgs(1),
+		RunE: a.onQueue((*session).showQueue),
+	}
+}
+
+func (s *session) showQueue(name string) error {
+	q, err := s.Queue(s.ctx, name)
+	if err != nil {
+		return err
+	}
+	workers, err := s.Workers(s.ctx)
+	if err != nil {
+		return err
+	}
+	if s.a.json {
+		return s.a.printJSON(viewQueue(q, workers))
+	}
+	s.a.facts(queueFacts(q, workers))
+	s.a.printf("\n")
+	for _, line := range verdict(q, workers) {
+		s.a.printf("%s\n", safe(line))
+	}
+	return nil
+}
+
+func queueFacts(q scheduler.Queue, workers []scheduler.Worker) [][2]string {
+	blocked := blockedBy(q, workers)
+	if blocked == "" {
+		blocked = "nothing"
+	}
+	rows := [][2]string{
+		{"queue", q.Name},
+		{"state", queueState(q)},
+		{"blocked by", blocked},
+		{"rate", fmt.Sprintf("%s (%s)", q.Rate, rateWords(q.Rate))},
+	}
+	if !q.Rate.IsZero() {
+		next := "full"
+		if wait := q.NextToken.Sub(q.At); wait > 0 {
+			next = "next in " + span(wait)
+		}
+		rows = append(rows, [2]string{"tokens", fmt.Sprintf("%s of %s, %s", level(q.Tokens), count(q.Rate.Burst), next)})
+	}
+	if !q.FrozenUntil.IsZero() {
+		rows = append(rows, [2]string{"frozen", fmt.Sprintf("until %s, for %s: the upstream said slow down", clock(q.FrozenUntil), span(q.FrozenUntil.Sub(q.At)))})
+	}
+	rows = append(rows,
+		[2]string{"waiting", count(q.Waiting)},
+		[2]string{"scheduled", count(q.Scheduled)},
+		[2]string{"running", count(q.Running)},
+		[2]string{"dead", count(q.Dead)},
+		[2]string{"completed", count(q.Completed)},
+		[2]string{"failed runs", count(q.Failed)},
+		[2]string{"tokens spent", fmt.Sprintf("%s (%s of them given back without a start)", count(q.TokensSpent), count(q.TokensWasted))},
+		[2]string{"handler", q.Handler},
+		[2]string{"pool", q.Pool},
+		[2]string{"served by", servedBy(q, workers)},
+		[2]string{"timeout", exact(q.Timeout)},
+		[2]string{"retry", fmt.Sprintf("%s, delays %s to %s, jitter %s", plural(int64(q.Retry.MaxAttempts), "attempt"), exact(q.Retry.Min), exact(q.Retry.Max), level(q.Retry.Jitter))},
+		[2]string{"history", fmt.Sprintf("%s of %s kept", count(q.Ended), plural(int64(q.History), "ended task"))},
+		[2]string{"created", clock(q.Created)},
+	)
+	if q.Owner != "" {
+		rows = append(rows, [2]string{"declared by", fmt.Sprintf("the file of owner %q%s", q.Owner, map[bool]string{true: ", but not any more"}[q.Undeclared])})
+	}
+	if q.Declared != nil {
+		for _, d := range difference(q.QueueSpec, *q.Declared) {
+			rows = append(rows, [2]string{"OVERRIDE", fmt.Sprintf("%s is %s, the file says %s", d.name, d.from, d.to)})
+		}
+	}
+	return rows
+}
+
+func servedBy(q scheduler.Queue, workers []scheduler.Worker) string {
+	ws := serving(q, workers)
+	if len(ws) == 0 {
+		return "no live worker"
+	}
+	return fmt.Sprintf("%s with %s", plural(int64(len(ws)), "live worker"), plural(slots(ws, q.Handler), "slot"))
+}
+
+// verdict says in words why tasks of the queue start or do not, and what to do.
+func verdict(q scheduler.Queue, workers []scheduler.Worker) []string {
+	lines := []string{reason(q, workers)}
+	if q.Dead > 0 {
+		lines = append(lines, fmt.Sprintf("%s: throttlectl task list -q %s --state dead", plural(q.Dead, "dead task"), q.Name))
+	}
+	return lines
+}
+
+func reason(q scheduler.Queue, workers []scheduler.Worker) string {
+	waits := "Nothing waits now"
+	if q.Waiting > 0 {
+		waits = plural(q.Waiting, "task") + map[bool]string{true: " waits", false: " wait"}[q.Waiting == 1]
+	}
+	ws := serving(q, workers)
+	switch {
+	case q.Held == "paused":
+		return fmt.Sprintf("%s: the queue is paused. To start it: throttlectl queue resume %s", waits, q.Name)
+	case q.Held == "undeclared":
+		return fmt.Sprintf("%s: the file of owner %q does not declare the queue any more, so nothing of it starts. Declare it again, or: throttlectl queue remove %s --force", waits, q.Owner, q.Name)
+	case len(ws) == 0:
+		return fmt.Sprintf("%s: %s. %s", waits, nobody(q.Pool, q.Handler), whoElse(q, workers))
+	case !q.FrozenUntil.IsZero():
+		return fmt.Sprintf("%s: the upstream said slow down; tasks start again in %s.", waits, span(q.FrozenUntil.Sub(q.At)))
+	case q.Waiting == 0 && q.Scheduled > 0:
+		return fmt.Sprintf("%s; %s for later.", waits, plural(q.Scheduled, "task")+map[bool]string{true: " is scheduled", false: " are scheduled"}[q.Scheduled == 1])
+	case q.Waiting == 0:
+		return waits + "; a task that is submitted starts as soon as there is a token and a free slot."
+	case q.BlockedBy == "rate":
+		return fmt.Sprintf("%s for tokens: the next comes in %s, and they are all covered in %s.", waits, span(q.NextToken.Sub(q.At)), span(drained(q, q.Waiting)))
+	}
+	n := slots(ws, q.Handler)
+	return fmt.Sprintf("%s and may start now. If none does, all %s of handler %q are taken by other tasks: throttlectl worker list", waits, plural(n, "slot"), q.Handler)
+}
+
+// whoElse says which handlers live workers of the queue's pool do serve.
+func whoElse(q scheduler.Queue, workers []scheduler.Worker) string {
+	alive := live(workers, q.At)
+	names := handlers(alive, q.Pool)
+	switch {
+	case len(alive) == 0:
+		return "No worker is alive; start one with: throttlerd run"
+	case len(names) == 0:
+		return fmt.Sprintf("No live worker serves pool %q; start one with: throttlerd run --pool %s", q.Pool, q.Pool)
+	}
+	return fmt.Sprintf("Live workers of pool %q serve: %s%s.", q.Pool, strings.Join(names, ", "), didYouMean(q.Handler, names))
+}

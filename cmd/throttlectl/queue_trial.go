@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+const (
+	maxTrial   = 100_000
+	trialChunk = 1000 // tasks that are in memory at once
+)
+
+func (a *app) queueTestCommand() *cobra.Command {
+	var payload string
+	c := &cobra.Command{
+		Use:   "test NAME COUNT",
+		Short: "Submit test tasks and tell when the first and the last can start",
+		Long: `Submits COUNT tasks, with the payload {"test":1}, {"test":2}, … or the one given, and
+tells when the rate lets the first and the last of them start. They are tasks like any
+other: the queue's handler runs them.`,
+		Example: `  throttlectl queue test demo 30
+  throttlectl queue test demo 5 --payload '{"sleep":"2s"}'`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkName("queue", args[0]); err != nil {
+				return err
+			}
+			n, err := strconv.Atoi(args[1])
+			if err != nil || n < 1 || n > maxTrial {
+				return usagef("COUNT %q is not a number from 1 to %d", args[1], maxTrial)
+			}
+			if c.Flags().Changed("payload") {
+				if err := scheduler.CheckJSON([]byte(payload)); err != nil {
+					return err
+				}
+			}
+			return a.connected(func(s *session) error { return s.trial(args[0], n, payload) })
+		},
+	}
+	c.Flags().StringVar(&payload, "payload", "", "`JSON` of every task (default {\"test\":1}, {\"test\":2}, …)")
+	return c
+}
+
+func (s *session) trial(queue string, n int, payload string) error {
+	var first, last scheduler.Receipt
+	for done := 0; done < n; {
+		tasks := make([]scheduler.SubmitRequest, min(trialChunk, n-done))
+		for i := range tasks {
+			tasks[i] = scheduler.SubmitRequest{Queue: queue, Payload: []byte(payload)}
+			if payload == "" {
+				tasks[i].Payload = fmt.Appendf(nil, `{"test":%d}`, done+i+1)
+			}
+		}
+		got, err := s.SubmitMany(s.ctx, queue, tasks)
+		if len(got) > 0 {
+			if done == 0 {
+				first = got[0]
+			}
+			last = got[len(got)-1]
+			done += len(got)
+		}
+		if err != nil {
+			if done > 0 {
+				return fmt.Errorf("after %s of %s: %w", count(int64(done)), plural(int64(n), "task"), err)
+			}
+			return err
+		}
+	}
+	return s.printTrial(queue, n, first, last)
+}
+
+func (s *session) printTrial(queue string, n int, first, last scheduler.Receipt) error {
+	if s.a.json {
+		return s.a.printJSON(trialView{
+			Queue: queue, Submitted: n, FirstID: first.ID, LastID: last.ID,
+			FirstStart: instant(first.EarliestStart), LastStart: instant(last.EarliestStart),
+		})
+	}
+	s.a.printf("%s: %s submitted, %s to %s\n", queue, plural(int64(n), "task"), first.ID, last.ID)
+	s.a.printf("the first %s, the last %s\n", start(first), start(last))
+	return nil
+}

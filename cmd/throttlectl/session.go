@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+// silence keeps the connection pool from writing to stderr: what goes wrong is
+// reported once, by report.
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(silence{}) }
+
+// session is a command's connection, and the time it has.
+type session struct {
+	*scheduler.Client
+	a      *app
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// connected runs f with a Redis that answers.
+func (a *app) connected(f func(s *session) error) error {
+	cfg, err := a.settings()
+	if err != nil {
+		return err
+	}
+	rdb, err := scheduler.Dial(redisOptions(cfg.Redis))
+	if err != nil {
+		return &payloadError{err} // the address has been checked: it is a file of the tls block
+	}
+	defer rdb.Close()
+	client, err := scheduler.New(rdb, scheduler.Options{Namespace: cfg.Namespace, MaxPayload: cfg.MaxPayload})
+	if err != nil {
+		return err
+	}
+	s := &session{Client: client, a: a, cancel: func() {}}
+	s.restart()
+	defer func() { s.cancel() }()
+	if err := s.wait(cfg.Redis.URL); err != nil {
+		return err
+	}
+	if err := f(s); err != nil {
+		if expired(s.ctx, err) {
+			return &timeoutError{a.timeout, err}
+		}
+		return err
+	}
+	return nil
+}
+
+// restart gives the command its time anew: while a person thinks, it does not pass.
+func (s *session) restart() {
+	s.cancel()
+	s.ctx, s.cancel = context.WithTimeout(context.Background(), s.a.timeout)
+}
+
+func (s *session) wait(url string) error {
+	limit := min(s.a.timeout, maxWait)
+	ctx, cancel := context.WithTimeout(s.ctx, limit)
+	defer cancel()
+	err := s.WaitReady(ctx)
+	var away *scheduler.UnreachableError
+	switch {
+	case err == nil:
+		return nil
+	case scheduler.IsLoading(err):
+		return &explainedError{fmt.Sprintf("Redis at %s answers, but is not ready after %s: %s", url, span(limit), cause(err)), err}
+	case errors.As(err, &away):
+		return &explainedError{fmt.Sprintf("Redis at %s is not reachable (tried for %s): %s; start it, or name another one with --redis-url, THROTTLE_REDIS_URL or the configuration file",
+			url, span(limit), cause(err)), err}
+	case strings.HasPrefix(err.Error(), "NOAUTH"), strings.HasPrefix(err.Error(), "WRONGPASS"):
+		return fmt.Errorf("Redis at %s: %w; user and password go into THROTTLE_REDIS_URL or the configuration file", url, err)
+	}
+	return fmt.Errorf("Redis at %s: %w", url, err)
+}

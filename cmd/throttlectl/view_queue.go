@@ -1,0 +1,115 @@
+package main
+
+import (
+	"time"
+
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+// queueView is a queue in JSON.
+type queueView struct {
+	Name               string   `json:"name"`
+	Handler            string   `json:"handler"`
+	Pool               string   `json:"pool"`
+	Rate               string   `json:"rate"` // canonical, or "unlimited"
+	State              string   `json:"state"`
+	Paused             bool     `json:"paused"`
+	BlockedBy          *string  `json:"blocked_by"`
+	Waiting            int64    `json:"waiting"`
+	Scheduled          int64    `json:"scheduled"`
+	Running            int64    `json:"running"`
+	Dead               int64    `json:"dead"`
+	CompletedTotal     int64    `json:"completed_total"`
+	FailedTotal        int64    `json:"failed_total"`
+	Tokens             *float64 `json:"tokens"` // these three: null without a rate
+	Capacity           *int64   `json:"capacity"`
+	NextTokenInSeconds *float64 `json:"next_token_in_seconds"`
+
+	TokensSpentTotal  int64         `json:"tokens_spent_total"`
+	TokensWastedTotal int64         `json:"tokens_wasted_total"`
+	FrozenUntil       *time.Time    `json:"frozen_until"`
+	LiveWorkers       int           `json:"live_workers"` // that serve it
+	TimeoutSeconds    float64       `json:"timeout_seconds"`
+	Retry             retryView     `json:"retry"`
+	History           int           `json:"history"`
+	Owner             *string       `json:"owner"`
+	Declared          *settingsView `json:"declared"` // null where the file's settings are in force
+	CreatedAt         *time.Time    `json:"created_at"`
+}
+
+type retryView struct {
+	MaxAttempts int     `json:"max_attempts"`
+	MinSeconds  float64 `json:"min_seconds"`
+	MaxSeconds  float64 `json:"max_seconds"`
+	Jitter      float64 `json:"jitter"`
+}
+
+// settingsView is what a file declares of a queue that was overridden.
+type settingsView struct {
+	Handler        string    `json:"handler"`
+	Pool           string    `json:"pool"`
+	Rate           string    `json:"rate"`
+	Paused         bool      `json:"paused"`
+	TimeoutSeconds float64   `json:"timeout_seconds"`
+	Retry          retryView `json:"retry"`
+	History        int       `json:"history"`
+}
+
+// viewQueue needs the workers that are known, to tell whether somebody serves it.
+func viewQueue(q scheduler.Queue, workers []scheduler.Worker) queueView {
+	v := queueView{
+		Name: q.Name, Handler: q.Handler, Pool: q.Pool, Rate: q.Rate.String(), State: queueState(q), Paused: q.Paused,
+		BlockedBy: optional(blockedBy(q, workers)), LiveWorkers: len(serving(q, workers)),
+		Waiting: q.Waiting, Scheduled: q.Scheduled, Running: q.Running, Dead: q.Dead,
+		CompletedTotal: q.Completed, FailedTotal: q.Failed,
+		TokensSpentTotal: q.TokensSpent, TokensWastedTotal: q.TokensWasted, FrozenUntil: instant(q.FrozenUntil),
+		TimeoutSeconds: q.Timeout.Seconds(), Retry: viewRetry(q.Retry), History: q.History,
+		Owner: optional(q.Owner), CreatedAt: instant(q.Created),
+	}
+	if !q.Rate.IsZero() {
+		next := max(0, q.NextToken.Sub(q.At).Seconds())
+		v.Tokens, v.Capacity, v.NextTokenInSeconds = &q.Tokens, &q.Rate.Burst, &next
+	}
+	if d := q.Declared; d != nil {
+		v.Declared = &settingsView{
+			Handler: d.Handler, Pool: d.Pool, Rate: d.Rate.String(), Paused: d.Paused,
+			TimeoutSeconds: d.Timeout.Seconds(), Retry: viewRetry(d.Retry), History: d.History,
+		}
+	}
+	return v
+}
+
+func viewRetry(r scheduler.Retry) retryView {
+	return retryView{MaxAttempts: r.MaxAttempts, MinSeconds: r.Min.Seconds(), MaxSeconds: r.Max.Seconds(), Jitter: r.Jitter}
+}
+
+func queueState(q scheduler.Queue) string {
+	if q.Held == "" {
+		return "active"
+	}
+	return q.Held
+}
+
+// serving are the live workers that serve the queue.
+func serving(q scheduler.Queue, workers []scheduler.Worker) []scheduler.Worker {
+	return live(scheduler.Serving(workers, q.Name, q.Pool, q.Handler), q.At)
+}
+
+// blockedBy is the first thing to see to before a task of the queue can start: what a
+// person did, then that nobody is there, then what passes by itself.
+func blockedBy(q scheduler.Queue, workers []scheduler.Worker) string {
+	if q.Held == "" && len(serving(q, workers)) == 0 {
+		return nobody(q.Pool, q.Handler)
+	}
+	return q.BlockedBy
+}
+
+// drained is how long a rate takes until n tasks have their tokens, from the level of
+// the snapshot on.
+func drained(q scheduler.Queue, n int64) time.Duration {
+	if q.Rate.IsZero() {
+		return 0
+	}
+	missing := float64(n) - q.Tokens
+	return time.Duration(max(0, missing) * float64(q.Rate.Period) / float64(q.Rate.N))
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+// receiptView is a receipt in JSON.
+type receiptView struct {
+	ID            string     `json:"id"`
+	Queue         string     `json:"queue"`
+	State         string     `json:"state"`
+	Position      int64      `json:"position"`       // 0: a token is there now
+	EarliestStart *time.Time `json:"earliest_start"` // null while the queue is held
+}
+
+func viewReceipt(r scheduler.Receipt) receiptView {
+	return receiptView{ID: r.ID, Queue: r.Queue, State: r.State, Position: r.Position, EarliestStart: instant(r.EarliestStart)}
+}
+
+// trialView is what queue test submitted, in JSON.
+type trialView struct {
+	Queue      string     `json:"queue"`
+	Submitted  int        `json:"submitted"`
+	FirstID    string     `json:"first_id"`
+	LastID     string     `json:"last_id"`
+	FirstStart *time.Time `json:"first_start"` // null while the queue is held
+	LastStart  *time.Time `json:"last_start"`
+}
+
+// start says when a task may start by its queue's rate. The instant is by the clock of
+// Redis, the distance by ours: between people "about" is enough.
+func start(r scheduler.Receipt) string {
+	wait := time.Until(r.EarliestStart)
+	switch {
+	case r.EarliestStart.IsZero():
+		return "starts when the queue is resumed"
+	case r.State == "scheduled":
+		return "starts at " + clock(r.EarliestStart) + " or later"
+	case r.Position == 0:
+		return "can start now"
+	case wait < 10*time.Millisecond:
+		return "can start in a moment"
+	}
+	return fmt.Sprintf("can start in about %s (%s)", span(wait), clock(r.EarliestStart))
+}
