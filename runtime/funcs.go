@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -11,7 +12,7 @@ import (
 
 // goBackend runs a handler that is a Go value, a goroutine a task.
 type goBackend struct {
-	handler pluginapi.Handler
+	handler atomic.Pointer[pluginapi.Handler]
 	log     hclog.Logger
 	events  events
 
@@ -21,7 +22,9 @@ type goBackend struct {
 }
 
 func newGoBackend(h pluginapi.Handler, log hclog.Logger) *goBackend {
-	return &goBackend{handler: h, log: log, runs: make(map[int64]context.CancelCauseFunc)}
+	b := &goBackend{log: log, runs: make(map[int64]context.CancelCauseFunc)}
+	b.handler.Store(&h)
+	return b
 }
 
 func (b *goBackend) start(_ context.Context, e events) error {
@@ -41,10 +44,11 @@ func (b *goBackend) send(tasks []*pluginapi.Task) {
 		b.runs[t.Fence] = cancel
 		b.mu.Unlock()
 		b.wg.Add(1)
+		h := *b.handler.Load()
 		go func() {
 			defer b.wg.Done()
 			run := t.Fence // the handler owns the task
-			r := pluginapi.Execute(ctx, b.handler, t)
+			r := pluginapi.Execute(ctx, h, t)
 			stop()
 			cancel(nil)
 			b.mu.Lock()

@@ -200,6 +200,21 @@ type HandlerError struct {
 func (e *HandlerError) Error() string { return fmt.Sprintf("handler %q: %s", e.Handler, e.Err) }
 func (e *HandlerError) Unwrap() error { return e.Err }
 
+// Swap replaces a handler that is a Go value, also while the worker runs: tasks that
+// have started end with the old one, all others get the new one.
+func (w *Worker) Swap(name string, h pluginapi.Handler) error {
+	x := w.handlers[name]
+	if x == nil {
+		return fmt.Errorf("no handler %q in this worker", name)
+	}
+	b, ok := x.backend.(*goBackend)
+	if !ok {
+		return fmt.Errorf("handler %q is a plugin, not a Go value", name)
+	}
+	b.handler.Store(&h)
+	return nil
+}
+
 func (w *Worker) startBackends(ctx context.Context) error {
 	errs := make(chan error, len(w.handlers))
 	for _, h := range w.handlers {
