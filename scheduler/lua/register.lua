@@ -13,5 +13,6 @@ end
 local now, off = clock_read(KEYS[1])
 redis.call('ZADD', K_WORKERS, now + lease, worker)
 redis.call('HSET', K_WORKER .. worker, 'lease', lease, 'claim', v[2] or 0, 'beat', now, unpack(ARGV, 3))
+redis.call('HSETNX', KEYS[1], 'tick', now) -- an outage is counted from here
 clock_write(KEYS[1], now, off)
 return {1, now}

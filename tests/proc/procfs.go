@@ -1,0 +1,73 @@
+//go:build linux
+
+package proc
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Children are the live processes whose parent is pid.
+func Children(pid int) []int {
+	var out []int
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		f := stat(dir)
+		if len(f) > 1 && f[0] != "Z" && f[1] == strconv.Itoa(pid) {
+			child, _ := strconv.Atoi(filepath.Base(dir))
+			out = append(out, child)
+		}
+	}
+	return out
+}
+
+// Alive tells whether a process runs; one that has ended and is not waited for does not.
+func Alive(pid int) bool {
+	f := stat(fmt.Sprintf("/proc/%d", pid))
+	return len(f) > 0 && f[0] != "Z"
+}
+
+// CPU is the processor time that the threads of a process have used.
+func CPU(tb testing.TB, pid int) time.Duration {
+	tb.Helper()
+	var total time.Duration
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, path := range threads {
+		text, _ := os.ReadFile(path) // the thread may have ended
+		ran, _, _ := strings.Cut(string(text), " ")
+		ns, _ := strconv.ParseInt(ran, 10, 64)
+		total += time.Duration(ns)
+	}
+	if total == 0 {
+		tb.Fatalf("pid %d is gone, or the kernel keeps no schedstat", pid)
+	}
+	return total
+}
+
+// stat returns the fields of a process's stat from the third, its state, on.
+func stat(dir string) []string {
+	text, err := os.ReadFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return nil
+	}
+	at := bytes.LastIndexByte(text, ')') // the second field, a name, may hold anything
+	if at < 0 {
+		return nil
+	}
+	return strings.Fields(string(text[at+1:]))
+}
+
+// Kill ends a process that one of ours started, as kill -9 does.
+func Kill(tb testing.TB, pid int) {
+	tb.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		tb.Errorf("kill pid %d: %v", pid, err)
+	}
+}
