@@ -44,9 +44,6 @@ func asciiControls(text []byte) []byte {
 	return out
 }
 
-// seconds is a duration in JSON.
-func seconds(d time.Duration) float64 { return d.Seconds() }
-
 // instant is a time in JSON: null when there is none.
 func instant(t time.Time) *time.Time {
 	if t.IsZero() {

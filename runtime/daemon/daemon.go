@@ -6,8 +6,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -59,11 +57,11 @@ func Run(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	dir, err := os.MkdirTemp("", "throttlerd-")
+	dir, removeDir, err := newRunDir()
 	if err != nil {
-		return fmt.Errorf("directory for plugin sockets: %w", err)
+		return err
 	}
-	defer os.RemoveAll(dir)
+	defer removeDir()
 	w, err := runtime.New(runtime.Options{
 		Client: client, Handlers: Handlers(o.Config, dir), Pools: o.Pools, Queues: o.Queues, Concurrency: o.Config.Concurrency,
 		Lease: o.Config.Lease, Lookahead: lookahead(o.Config), DrainTimeout: o.Config.DrainTimeout, Hurry: o.Hurry,
