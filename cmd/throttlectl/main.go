@@ -56,7 +56,6 @@ func (a *app) run() int {
 	root := a.root()
 	root.SetArgs(a.args)
 	root.SetIn(a.stdin)
-	root.SetOut(&a.out)
 	root.SetErr(a.stderr)
 	err := root.ExecuteContext(context.Background())
 	// what was printed before an error is the truth too: "purged 500 tasks"
@@ -88,6 +87,8 @@ confirmed, 5 Redis not reachable, 6 timed out, 7 bad file or payload.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetOut(&a.out)
+	root.SetErr(a.stderr)
 	f := root.PersistentFlags()
 	f.StringVarP(&a.configPath, "config", "c", "", "configuration `file` or directory (default ./config.hcl, if it exists)")
 	f.StringVar(&a.redisURL, "redis-url", "", "`address` of Redis, without a password")
@@ -97,6 +98,7 @@ confirmed, 5 Redis not reachable, 6 timed out, 7 bad file or payload.`,
 	a.timeout = 10 * time.Second
 	f.Var((*durationFlag)(&a.timeout), "timeout", "`time` that the whole command may take")
 	root.AddCommand(a.queueCommand(), a.submitCommand(), a.taskCommand(), a.workerCommand(), a.versionCommand())
+	root.SetOut(&a.out) // before strict: the completion command keeps what it finds
 	strict(root, a.args)
 	return root
 }

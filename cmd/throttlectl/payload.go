@@ -60,7 +60,7 @@ func readPayload(r io.Reader, most int) ([]byte, error) {
 		return nil, err
 	}
 	if len(text) == most+spare || len(bytes.TrimSpace(text)) > most {
-		return nil, fmt.Errorf("is larger than %d bytes (max_payload)", most)
+		return nil, fmt.Errorf("larger than %d bytes (max_payload)", most)
 	}
 	return text, nil
 }
