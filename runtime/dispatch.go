@@ -25,7 +25,7 @@ func (w *Worker) dispatch(runs []*run) {
 		if w.runs[r.grant.Fence] != r {
 			continue // its lease was lost
 		}
-		switch late := w.clock.late(now, r.engine); {
+		switch late := min(w.clock.late(now, r.engine), now.Sub(r.notBefore)); {
 		case r.grant.Damaged != nil:
 			w.finish(r, scheduler.Outcome{Kind: scheduler.Dead, Text: r.grant.Damaged.Error()})
 		case r.cause != nil:
@@ -91,9 +91,9 @@ func (w *Worker) drop(r *run) {
 	w.checkQuiet()
 }
 
-// checkQuiet tells a drain that nothing runs any more. Under w.mu.
+// checkQuiet tells a drain that nothing runs any more, nor comes. Under w.mu.
 func (w *Worker) checkQuiet() {
-	if w.quiet != nil && len(w.runs) == 0 {
+	if w.quiet != nil && len(w.runs) == 0 && !w.claiming {
 		close(w.quiet)
 		w.quiet = nil
 	}
@@ -106,7 +106,7 @@ func (w *Worker) called(r *run, o scheduler.Outcome) scheduler.Outcome {
 	case o.Kind == scheduler.Done:
 		return o
 	case r.cause == pluginapi.ErrTaskCancelled:
-		return scheduler.Outcome{Kind: scheduler.Cancelled}
+		return scheduler.Outcome{Kind: scheduler.Cancelled, Number: int64(b2i(!r.sent))}
 	case r.cause == pluginapi.ErrDraining:
 		return scheduler.Outcome{Kind: scheduler.GiveBack, Number: int64(b2i(!r.sent))}
 	}

@@ -17,7 +17,7 @@ const (
 	// this distance.
 	soonest = 500 * time.Microsecond
 	// maxSettle and maxSettleBytes bound one settle.
-	maxSettle      = 256
+	maxSettle      = 100
 	maxSettleBytes = 1 << 20
 	// callTimeout bounds one round trip.
 	callTimeout = 5 * time.Second
@@ -36,12 +36,15 @@ func (w *Worker) exchange(ctx context.Context, ses *scheduler.Session, lost <-ch
 	turn := 0
 	var giveUp time.Time // set once ctx has ended
 	for {
+		ended := ctx.Err() != nil // before the look: what came since is seen by it
 		outcomes, claim, indexes, wait := w.due(turn, unsent, pending, pendingIndexes)
 		if len(outcomes) == 0 && claim == nil {
+			if ended {
+				return nil
+			}
 			timer.Reset(wait)
 			select {
 			case <-ctx.Done():
-				return nil
 			case <-lost:
 				return scheduler.ErrLeaseLost
 			case <-w.kick:
@@ -64,7 +67,9 @@ func (w *Worker) exchange(ctx context.Context, ses *scheduler.Session, lost <-ch
 			unsent = outcomes
 		}
 		if claimErr != nil {
-			pending, pendingIndexes = claim, indexes
+			if w.keepAsking() {
+				pending, pendingIndexes = claim, indexes
+			}
 		} else if claim != nil {
 			w.take(ses, granted, indexes)
 		}
@@ -102,11 +107,13 @@ func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Cl
 	if len(outcomes) == 0 {
 		outcomes = w.someOutcomes()
 	}
-	if pending != nil {
+	if pending != nil && !w.closing {
 		return outcomes, pending, pendingIndexes, 0
 	}
 	wait := time.Hour
 	if w.closing || w.free <= 0 {
+		w.claiming = false
+		w.checkQuiet()
 		return outcomes, nil, nil, wait
 	}
 	now := time.Now()
@@ -134,7 +141,20 @@ func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Cl
 		indexes = append(indexes, ix)
 		ix.want, ix.at = false, time.Time{}
 	}
+	w.claiming = claim != nil
 	return outcomes, claim, indexes, wait
+}
+
+// keepAsking tells whether a claim that got no answer is to be asked again. A worker
+// that drains does not: what such a claim has leased goes back when it leaves.
+func (w *Worker) keepAsking() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closing {
+		w.claiming = false
+		w.checkQuiet()
+	}
+	return !w.closing
 }
 
 // someOutcomes takes what one settle may carry. Under w.mu.
@@ -164,7 +184,7 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 		if i == 0 {
 			w.clock.observe(g.Received, engine-grant.StartIn.Microseconds())
 		}
-		r := &run{grant: *grant, ses: ses, h: w.handlers[grant.Handler], start: g.Received.Add(grant.StartIn), engine: engine}
+		r := &run{grant: *grant, ses: ses, h: w.handlers[grant.Handler], start: g.Received.Add(grant.StartIn), notBefore: g.Sent.Add(grant.StartIn), engine: engine}
 		if r.h == nil { // the queue has another handler since, or is gone
 			w.outcomes = append(w.outcomes, scheduler.Outcome{Task: grant.Internal, Fence: grant.Fence, Kind: scheduler.GiveBack, Number: 1})
 			continue
@@ -185,6 +205,8 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 			ix.at = g.Received.Add(max(next.In-min(early, w.o.Lookahead/2, next.In/2), soonest))
 		}
 	}
+	w.claiming = false
+	w.checkQuiet()
 	w.mu.Unlock()
 	w.starter.add(ahead)
 	if len(now) > 0 {

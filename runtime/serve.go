@@ -31,16 +31,20 @@ func (w *Worker) serve(ctx context.Context, ses *scheduler.Session) error {
 	}
 	exchanging, stop := context.WithCancel(context.Background())
 	defer stop()
-	done := make(chan error, 1)
-	go func() { done <- w.exchange(exchanging, ses, lost) }()
+	var err error
+	done := make(chan struct{}) // the exchange has ended, with err
+	go func() {
+		defer close(done)
+		err = w.exchange(exchanging, ses, lost)
+	}()
 	select {
-	case err := <-done:
+	case <-done:
 		return err
 	case <-ctx.Done():
 	}
-	w.drain(ses)
+	w.drain(ses, done)
 	stop()
-	if err := <-done; err != nil {
+	if <-done; err != nil {
 		return err
 	}
 	leave, cancel := context.WithTimeout(context.Background(), callTimeout)
@@ -94,11 +98,14 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 	var down string // as announced
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
+	soon := make(chan struct{}, 1) // another one at once
+	soon <- struct{}{}             // the first: so that no gap between ticks looks like an outage
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+		case <-soon:
 		}
 		asked := time.Now()
 		call, cancel := context.WithTimeout(ctx, min(callTimeout, w.o.Lease/2))
@@ -125,6 +132,10 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		failing, renewed = false, asked
 		if beat.Reaped > 0 {
 			w.log.Warn("tasks taken back from a dead worker", "count", beat.Reaped)
+			select {
+			case soon <- struct{}{}: // there may be more
+			default:
+			}
 		}
 		for _, id := range beat.Stops {
 			w.stop(id)
@@ -175,8 +186,9 @@ func (w *Worker) slots() []scheduler.Slots {
 }
 
 // drain waits until nothing runs. At the drain timeout, or a hurry, it cancels what is
-// left; what ignores that is killed, and given back by Leave.
-func (w *Worker) drain(ses *scheduler.Session) {
+// left; what ignores that is killed, and given back by Leave. It returns early when the
+// lease is lost, which ends the exchange.
+func (w *Worker) drain(ses *scheduler.Session, exchange <-chan struct{}) {
 	w.mu.Lock()
 	quiet := make(chan struct{})
 	w.closing, w.quiet = true, quiet
@@ -188,7 +200,7 @@ func (w *Worker) drain(ses *scheduler.Session) {
 	}
 	cancel()
 	w.log.Info("draining", "running", w.running())
-	if waitFor(quiet, w.o.DrainTimeout, w.o.Hurry) {
+	if waitFor(quiet, exchange, w.o.DrainTimeout, w.o.Hurry) {
 		return
 	}
 	w.log.Warn("drain timeout: handlers are cancelled", "running", w.running())
@@ -199,32 +211,36 @@ func (w *Worker) drain(ses *scheduler.Session) {
 		}
 	}
 	w.mu.Unlock()
-	if waitFor(quiet, killAfter, w.o.Hurry) {
+	if waitFor(quiet, exchange, killAfter, w.o.Hurry) {
 		return
 	}
 	for _, h := range w.handlers {
 		h.backend.kill()
 	}
-	if !waitFor(quiet, time.Second, nil) {
+	if !waitFor(quiet, exchange, time.Second, nil) {
 		w.log.Error("tasks are left behind", "running", w.running())
 	}
 }
 
-// waitFor tells whether done came before the time was up or somebody hurried.
-func waitFor(done <-chan struct{}, limit time.Duration, hurry <-chan struct{}) bool {
+// waitFor tells whether one of two things came to pass before the time was up or
+// somebody hurried.
+func waitFor(a, b <-chan struct{}, limit time.Duration, hurry <-chan struct{}) bool {
 	t := time.NewTimer(limit)
 	defer t.Stop()
 	select {
-	case <-done:
+	case <-a:
+	case <-b:
 	case <-t.C:
 	case <-hurry:
 	}
-	select {
-	case <-done:
-		return true
-	default:
-		return false
+	for _, done := range []<-chan struct{}{a, b} {
+		select {
+		case <-done:
+			return true
+		default:
+		}
 	}
+	return false
 }
 
 func (w *Worker) running() int {

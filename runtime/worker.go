@@ -66,6 +66,7 @@ type Worker struct {
 	indexes  []*index
 	free     int           // slots over all handlers
 	closing  bool          // no more claims
+	claiming bool          // one is under way, or waits to be asked again
 	quiet    chan struct{} // closed when no run is left; nil unless a drain waits for it
 }
 
@@ -90,15 +91,17 @@ type index struct {
 
 // run is one leased task.
 type run struct {
-	grant   scheduler.Grant
-	h       *handler
-	ses     *scheduler.Session
-	start   time.Time // by this machine's clock
-	engine  int64     // the same by engine time, µs
-	sent    bool      // to the backend
-	ends    time.Time // deadline, once sent
-	cause   error     // why it is being cancelled
-	ignored time.Time // when it is taken to have ignored its cancellation
+	grant  scheduler.Grant
+	h      *handler
+	ses    *scheduler.Session
+	start  time.Time // by this machine's clock
+	engine int64     // the same by engine time, µs
+	// notBefore is a local instant that the engine instant is not before.
+	notBefore time.Time
+	sent      bool      // to the backend
+	ends      time.Time // deadline, once sent
+	cause     error     // why it is being cancelled
+	ignored   time.Time // when it is taken to have ignored its cancellation
 }
 
 // New checks the options and returns a worker that does nothing yet.
@@ -171,8 +174,9 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	watching, stopWatching := context.WithCancel(context.Background())
 	defer stopWatching()
 	go w.watch(watching)
+	lost := false
 	for {
-		ses, err := w.register(ctx)
+		ses, err := w.register(ctx, lost)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -185,6 +189,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 		}
 		w.log.Error("lease lost: handlers are stopped and the worker starts afresh", "worker", ses.ID())
 		w.abandon()
+		lost = true
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -243,32 +248,40 @@ func (w *Worker) stopBackends() {
 	wg.Wait()
 }
 
-// register takes a lease under a new name, and waits for Redis as long as it must.
-func (w *Worker) register(ctx context.Context) (*scheduler.Session, error) {
-	var nonce [3]byte
-	_, _ = rand.Read(nonce[:]) // never fails
+// register takes a lease under a new name, and waits for Redis as long as it must;
+// again, after a lease was lost, whatever Redis says: handlers are up and can wait.
+func (w *Worker) register(ctx context.Context, again bool) (*scheduler.Session, error) {
 	slots := make(map[string]int)
 	for name, h := range w.handlers {
 		slots[name] = h.slots
 	}
 	me := scheduler.Worker{
-		ID:   fmt.Sprintf("%s-%d-%s", plainName(w.host), os.Getpid(), hex.EncodeToString(nonce[:])),
 		Host: w.host, PID: os.Getpid(), Slots: slots, Lease: w.o.Lease, Version: w.o.Version,
 		ConfigHash: w.o.ConfigHash, Started: time.Now(), Pools: w.o.Pools, Queues: w.o.Queues,
 	}
-	for {
+	for try := 0; ; try++ {
+		me.ID = w.newID() // a name that an earlier try may have used has a lease that runs out
 		ses, err := w.tryRegister(ctx, me)
 		var away *scheduler.UnreachableError
-		if err == nil || !errors.As(err, &away) {
+		if err == nil || !again && !errors.As(err, &away) {
 			return ses, err
 		}
-		w.log.Warn("redis is not reachable", "error", err)
+		if try == 0 {
+			w.log.Warn("no lease yet; trying until there is one", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
+}
+
+// newID names the worker for one lease.
+func (w *Worker) newID() string {
+	var nonce [3]byte
+	_, _ = rand.Read(nonce[:]) // never fails
+	return fmt.Sprintf("%s-%d-%s", plainName(w.host), os.Getpid(), hex.EncodeToString(nonce[:]))
 }
 
 func (w *Worker) tryRegister(ctx context.Context, me scheduler.Worker) (*scheduler.Session, error) {

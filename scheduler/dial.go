@@ -20,6 +20,7 @@ type RedisOptions struct {
 	URL      string // redis://, rediss:// or unix://; DefaultRedisURL when empty
 	Username string // over the one in the URL
 	Password string // over the one in the URL
+	// The following refine a rediss:// URL; any other ignores them.
 	CAFile   string // PEM; the system's authorities when empty
 	CertFile string // client certificate, with KeyFile
 	KeyFile  string
@@ -43,7 +44,7 @@ func Dial(o RedisOptions) (*redis.Client, error) {
 	if o.Password != "" {
 		opt.Password = o.Password
 	}
-	if opt.TLSConfig != nil || o.CAFile != "" || o.CertFile != "" || o.Server != "" {
+	if opt.TLSConfig != nil { // of a rediss:// URL; another one has no use for the files
 		if opt.TLSConfig, err = tlsConfig(opt.TLSConfig, o); err != nil {
 			return nil, err
 		}
@@ -59,9 +60,6 @@ func Dial(o RedisOptions) (*redis.Client, error) {
 }
 
 func tlsConfig(base *tls.Config, o RedisOptions) (*tls.Config, error) {
-	if base == nil {
-		base = &tls.Config{}
-	}
 	base.MinVersion = tls.VersionTLS12
 	if o.Server != "" {
 		base.ServerName = o.Server

@@ -72,7 +72,8 @@ type Granted struct {
 	// Received is when the answer came, by this machine's clock: not before the
 	// engine instant that StartIn counts from, so that no start is early.
 	Received time.Time
-	Indexes  []Next // in the order of Claim.Slots
+	Sent     time.Time // when the claim went out: the engine instant is not before it
+	Indexes  []Next    // in the order of Claim.Slots
 }
 
 // Next says when it is worth to claim from an index again.
@@ -98,6 +99,7 @@ func (s *Session) Exchange(ctx context.Context, outcomes []Outcome, claim *Claim
 		claimArgs = s.claimArgs(claim)
 		ask = pipe.Do(ctx, claimScript.evalsha(s.c.keys, claimArgs)...)
 	}
+	sent := time.Now()
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	received := time.Now()
 	if settle != nil {
@@ -118,6 +120,9 @@ func (s *Session) Exchange(ctx context.Context, outcomes []Outcome, claim *Claim
 		}
 		if err == nil {
 			granted, err = s.readGrants(v, claim, received)
+		}
+		if err == nil {
+			granted.Sent = sent
 		}
 		if err != nil {
 			claimErr = fmt.Errorf("claim: %w", err)

@@ -37,6 +37,7 @@ var keyParts = []struct{ name, part string }{
 	{"STOP", "stop:"},                // set: running tasks that somebody wants cancelled
 	{"OWNED", "owned:"},              // set: queues that an owner's file declares
 	{"WAKE", "wake:"},                // channel of one worker
+	{"BULK", "bulk:"},                // string with TTL: how many tasks of a bulk are in
 }
 
 // clock is the key that every script names: {offset, last, tick, fence, queues}.
@@ -56,6 +57,7 @@ func (k keys) worker(id string) string   { return k.prefix + "worker:" + id }
 func (k keys) run(id string) string      { return k.prefix + "run:" + id }
 func (k keys) owned(owner string) string { return k.prefix + "owned:" + owner }
 func (k keys) wake(id string) string     { return k.prefix + "wake:" + id }
+func (k keys) bulk(name string) string   { return k.prefix + "bulk:" + name }
 
 // luaKeys returns the Lua lines that define the K_ names which src uses.
 func luaKeys(src string) string {

@@ -131,9 +131,9 @@ func (c *Client) purge(ctx context.Context, name string, states ...any) (int64, 
 		if reply[0].(int64) == 0 {
 			return total, c.unknownQueue(ctx, name)
 		}
-		dropped, left := reply[1].(int64), reply[2].(int64)
+		dropped, seen, left := reply[1].(int64), reply[2].(int64), reply[3].(int64)
 		total += dropped
-		if left <= 0 || dropped == 0 {
+		if left <= 0 || seen == 0 {
 			return total, nil
 		}
 	}
@@ -152,11 +152,12 @@ func (c *Client) RemoveQueue(ctx context.Context, name string, force bool) error
 	if !force && q.Waiting+q.Scheduled+q.Running+q.Dead > 0 {
 		return &NotEmptyError{Queue: name, Waiting: q.Waiting, Scheduled: q.Scheduled, Running: q.Running, Dead: q.Dead}
 	}
-	if err := c.Pause(ctx, name); err != nil {
-		return err
-	}
 	states := []any{"ended"}
 	if force {
+		// only now: a queue that is not empty any more and stays must go on as it was
+		if err := c.Pause(ctx, name); err != nil {
+			return err
+		}
 		states = []any{"waiting", "scheduled", "dead", "ended"}
 	}
 	if _, err := c.purge(ctx, name, states...); err != nil {
@@ -165,6 +166,11 @@ func (c *Client) RemoveQueue(ctx context.Context, name string, force bool) error
 	reply, err := c.run(ctx, removeScript, name, flag(force))
 	if err != nil {
 		return fmt.Errorf("remove queue %q: %w", name, err)
+	}
+	if reply[0].(int64) < 0 && !q.Paused {
+		if err := c.Resume(ctx, name); err != nil { // it stays, as it was
+			return err
+		}
 	}
 	switch reply[0].(int64) {
 	case 0:

@@ -8,8 +8,8 @@ import (
 	"github.com/throttlerd/throttlerd/tests/redistest"
 )
 
-// With Redis full, nothing comes in and nothing starts, but what runs is settled, leases
-// are renewed and a worker can leave: so it drains.
+// With Redis full nothing comes in, but tasks start and are settled, leases are taken and
+// renewed and a worker can leave: so it drains.
 func TestFullMemory(t *testing.T) {
 	rdb := redistest.Start(t).Client()
 	t.Cleanup(func() { rdb.Close() })
@@ -34,10 +34,15 @@ func TestFullMemory(t *testing.T) {
 	}
 	_, err = c.Submit(ctx, SubmitRequest{Queue: "q"})
 	full("submit", err)
-	_, _, _, err = s.Exchange(ctx, nil, &Claim{Slots: []Slots{{"default:echo", 8}}})
-	full("claim", err)
 	if q := statusOf(t, c, "q"); q.Waiting != 12 || q.Running != 8 {
 		t.Errorf("a refused call changed something: %d waiting, %d running", q.Waiting, q.Running)
+	}
+	other := newWorker(t, c, "other") // what makes room goes on
+	if n := len(claimN(t, other, 4).Grants); n != 4 {
+		t.Errorf("%d of 4 tasks start with full memory", n)
+	}
+	if err := other.Leave(ctx); err != nil {
+		t.Error(err)
 	}
 	tick(t, s)
 	outcomes := []string{Done, Failed, Dead, Throttled, Crashed, GiveBack}

@@ -39,6 +39,7 @@ var (
 const (
 	maxFreeze    = 24 * time.Hour // of a queue, by a throttled task
 	maxThrottles = 100            // of one task, before it counts as a failed attempt
+	maxQueues    = 48             // that one claim looks at in an index
 )
 
 // script is one verb: its whole source, and the hash Redis knows it by.
@@ -61,7 +62,7 @@ func compose(files ...string) *script {
 	if strings.Contains(src, "bucket_") {
 		src = ratelimit.BucketLua + src
 	}
-	src = fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES = %d, %d\n", maxFreeze.Microseconds(), maxThrottles) +
+	src = fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES, MAX_QUEUES = %d, %d, %d\n", maxFreeze.Microseconds(), maxThrottles, maxQueues) +
 		ratelimit.ClockLua + luaKeys(src) + src
 	sum := sha1.Sum([]byte(src))
 	return &script{name: files[len(files)-1], src: src, sha: hex.EncodeToString(sum[:])}

@@ -73,11 +73,14 @@ type Beat struct {
 	Claim  bool     // there is work that nobody was told of
 }
 
+// maxReap is the most tasks that one call takes back.
+const maxReap = 100
+
 // Tick renews the lease and does a share of the housekeeping. It is due once a
 // second. ErrLeaseLost: the worker has been reaped, its tasks are no longer its own.
 func (s *Session) Tick(ctx context.Context, slots []Slots) (Beat, error) {
 	args := make([]any, 0, 2+2*len(slots))
-	args = append(args, s.w.ID, 200)
+	args = append(args, s.w.ID, maxReap)
 	for _, f := range slots {
 		args = append(args, f.Index, f.Free)
 	}
@@ -108,7 +111,7 @@ func (s *Session) Quiet(ctx context.Context) error {
 // uncharged, and ends the lease.
 func (s *Session) Leave(ctx context.Context) error {
 	for {
-		reply, err := s.c.run(ctx, leaveScript, s.w.ID, 200)
+		reply, err := s.c.run(ctx, leaveScript, s.w.ID, maxReap)
 		if err != nil {
 			return fmt.Errorf("leave as worker %q: %w", s.w.ID, err)
 		}

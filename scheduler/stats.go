@@ -75,6 +75,9 @@ func (c *Client) fleet(ctx context.Context) ([]Queue, []Worker, error) {
 	return queues, workers, err
 }
 
+// ServiceOf is WorkerSummary for one queue, of workers that were read before.
+func ServiceOf(q Queue, workers []Worker) Service { return service(&q, workers) }
+
 func service(q *Queue, workers []Worker) Service {
 	var s Service
 	for _, w := range Serving(workers, q.Name, q.Pool, q.Handler) {
@@ -118,6 +121,11 @@ func (c *Client) Health(ctx context.Context) (Health, error) {
 		return Health{}, err
 	}
 	return health(queues, workers, now), nil
+}
+
+// HealthOf is Health of queues and workers that were read before, at now by engine time.
+func HealthOf(queues []Queue, workers []Worker, now time.Time) Health {
+	return health(queues, workers, now)
 }
 
 func health(queues []Queue, workers []Worker, now time.Time) Health {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strconv"
@@ -15,15 +16,18 @@ import (
 
 // table prints rows under a header, all columns as wide as their widest cell.
 func (a *app) table(header []string, rows [][]string) {
-	w := tabwriter.NewWriter(&a.out, 0, 0, 2, ' ', 0)
+	var text bytes.Buffer
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{header}, rows...) {
-		cells := make([]string, len(row))
-		for i, cell := range row {
-			cells[i] = safe(cell)
+		for _, cell := range row {
+			fmt.Fprint(w, safe(cell), "\t")
 		}
-		fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
+		fmt.Fprintln(w)
 	}
 	w.Flush() // into memory: cannot fail
+	for line := range strings.Lines(text.String()) {
+		a.printf("%s\n", strings.TrimRight(line, " \n"))
+	}
 }
 
 // facts prints names and values, a line each.

@@ -36,10 +36,15 @@ if claim < last then
   return {-1}
 end
 local now, off = clock_read(KEYS[1])
-local fence = tonumber(redis.call('HGET', KEYS[1], 'fence')) or 1
+-- a fence is never given twice, also when Redis has lost its last writes
+local fence = tonumber(redis.call('HGET', KEYS[1], 'fence')) or 0
+if fence < now then
+  fence = now
+end
 local again = claim == last
 
 local loaded, order, total = {}, {}, 0
+local promotions = 100 -- over all queues of this claim
 
 -- turn takes up to n tasks of a queue whose start lies at or before the instant by,
 -- in memory; what it decides is written at the end.
@@ -165,7 +170,9 @@ local function open(name, score, index)
     if q then
       q.score, q.had_gone = tonumber(score), q.gone
       q.from_front, q.from_list, q.granted, q.seqs = 0, 0, {}, {}
-      promote(q, now, 100)
+      local later = q.later
+      promote(q, now, promotions)
+      promotions = promotions - (later - q.later)
       order[#order + 1] = q
     end
   end
@@ -186,7 +193,7 @@ for i = 6, #ARGV, 2 do
   if slots > 0 and not again then
     local due
     if only == '' then
-      due = redis.call('ZRANGEBYSCORE', K_DUE .. base, '-inf', now + ahead, 'WITHSCORES', 'LIMIT', 0, slots)
+      due = redis.call('ZRANGEBYSCORE', K_DUE .. base, '-inf', now + ahead, 'WITHSCORES', 'LIMIT', 0, math.min(slots, MAX_QUEUES))
     else
       local t = redis.call('ZSCORE', K_DUE .. base, only)
       due = t and tonumber(t) <= now + ahead and {only, t} or {}
@@ -261,14 +268,16 @@ if again then
   return {1, now, found[1] and found[1][1] or fence, indexes, queues}
 end
 
--- write: the lease first, then the queues
+-- write: a removal first, so that tasks start and make room when memory is full; the
+-- lease, then the queues
+redis.call('HDEL', KEYS[1], '')
 local first, run, queues = fence, {}, {}
 for _, q in ipairs(order) do
   local g = q.granted
   if #g > 0 then
     for i = 1, #q.seqs do
       run[#run + 1] = g[i * 3 - 2]
-      run[#run + 1] = string.format('%d %.0f %d %d %s', fence, g[i * 3 - 1], q.seqs[i], claim, q.name)
+      run[#run + 1] = string.format('%.0f %.0f %d %d %s', fence, g[i * 3 - 1], q.seqs[i], claim, q.name)
       fence = fence + 1
     end
     queues[#queues + 1] = q.name

@@ -18,6 +18,9 @@ local function end_tasks(name, worker, list, now)
     end
   end
   local over = ended + #ids - keep
+  if over > 500 then
+    over = 500 -- a history that was made shorter shrinks in steps
+  end
   if over > 0 then
     local old = redis.call('LRANGE', K_ENDED .. name, 0, over - 1)
     if #old > 0 then
@@ -61,7 +64,14 @@ local function settle_queue(name, worker, batch, now)
   if not q then
     return -- the queue was removed while they ran
   end
-  local v = redis.call('HMGET', K_QUEUE .. name, 'attempts', 'retry_min', 'retry_max', 'jitter', 'done', 'failed', 'dead', 'wasted')
+  local v = redis.call('HMGET', K_QUEUE .. name, 'attempts', 'retry_min', 'retry_max', 'jitter', 'done', 'failed', 'dead', 'wasted', 'no')
+  local mine, number = {}, string.format('-%x', tonumber(v[9]))
+  for _, t in ipairs(batch) do
+    if string.sub(t.id, 14) == number then -- else of a removed queue that had this name
+      mine[#mine + 1] = t
+    end
+  end
+  batch = mine
   local most, dead = tonumber(v[1]), tonumber(v[7]) or 0
   local done, failed, wasted = tonumber(v[5]) or 0, tonumber(v[6]) or 0, tonumber(v[8]) or 0
   local ends, back, later, died, recs, other = {}, {}, {}, {}, {}, {}
@@ -72,6 +82,7 @@ local function settle_queue(name, worker, batch, now)
       t.state = 'done'
       ends[#ends + 1] = t
     elseif o == 'cancelled' then
+      wasted = wasted + t.number
       t.state = 'cancelled'
       ends[#ends + 1] = t
     elseif o == 'back' then

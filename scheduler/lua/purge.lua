@@ -3,7 +3,8 @@
 -- KEYS[1]  {ns}:clock
 -- ARGV     queue, most tasks, states to drop: any of 'waiting', 'scheduled', 'dead', 'ended'
 --
--- Returns {1, dropped, left} (left of those states), or {0} no such queue.
+-- Returns {1, dropped, seen, left} (entries gone through; tasks left of those states),
+-- or {0} no such queue.
 
 local name, max = ARGV[1], tonumber(ARGV[2])
 local q = load_queue(name)
@@ -12,7 +13,7 @@ if not q then
 end
 local v = redis.call('HMGET', K_QUEUE .. name, 'own', 'dead', 'ended')
 local own, dead, ended = v[1], tonumber(v[2]) or 0, tonumber(v[3]) or 0
-local drop = {}
+local drop, seen = {}, 0
 for i = 3, #ARGV do
   local state, room = ARGV[i], max - #drop
   local ids = {}
@@ -24,6 +25,7 @@ for i = 3, #ARGV do
     q.front = q.front - #ids
     q.waiting = q.waiting - #ids
     local list = room > #ids and redis.call('LRANGE', K_WAIT .. name, 0, room - #ids - 1) or {}
+    seen = seen + #list
     if #list > 0 then
       redis.call('LTRIM', K_WAIT .. name, #list, -1)
       local live = redis.call('HMGET', K_TASKS .. name, unpack(list))
@@ -57,6 +59,7 @@ for i = 3, #ARGV do
     end
     ended = ended - #ids
   end
+  seen = seen + #ids
   for j = 1, #ids do
     drop[#drop + 1] = ids[j]
   end
@@ -73,4 +76,4 @@ redis.call('HSET', K_QUEUE .. name, 'front', q.front, 'waiting', q.waiting, 'lat
 local now, off = clock_read(KEYS[1])
 clock_write(KEYS[1], now, off)
 index_queue(q, now)
-return {1, #drop, left}
+return {1, #drop, seen, left}

@@ -73,7 +73,7 @@ end
 -- promote moves up to max tasks whose instant has come from scheduled to waiting,
 -- in the order of their instants. True when some are left that should have gone.
 local function promote(q, now, max)
-  if q.later == 0 then
+  if q.later == 0 or max <= 0 then
     return false
   end
   local ids = redis.call('ZRANGEBYSCORE', K_LATER .. q.name, '-inf', now, 'LIMIT', 0, max)

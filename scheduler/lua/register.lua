@@ -11,6 +11,7 @@ if v[1] then
   return {0}
 end
 local now, off = clock_read(KEYS[1])
+redis.call('ZREM', K_WORKERS, worker) -- a removal first: passes when memory is full
 redis.call('ZADD', K_WORKERS, now + lease, worker)
 redis.call('HSET', K_WORKER .. worker, 'lease', lease, 'claim', v[2] or 0, 'beat', now, unpack(ARGV, 3))
 redis.call('HSETNX', KEYS[1], 'tick', now) -- an outage is counted from here

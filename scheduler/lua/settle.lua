@@ -11,7 +11,8 @@
 --   postponed not charged, again in number µs
 --   crashed   its plugin process died with it; charged as a crash, not as an attempt;
 --             number = most crashes; text = error
---   cancelled ends it
+--   cancelled ends it; number = 1 when it was never started
+-- A task that somebody wants cancelled ends so, whatever its outcome but done.
 --
 -- Returns for each task: 1 settled, 0 the fence is not in force (nothing changed).
 
@@ -22,6 +23,10 @@ for i = 2, #ARGV, 5 do
 end
 local run = redis.call('HMGET', K_RUN .. worker, unpack(ids))
 local now, off = clock_read(KEYS[1])
+local stops = {}
+for _, id in ipairs(redis.call('SMEMBERS', K_STOP .. worker)) do
+  stops[id] = true
+end
 
 local reply, queues, order, gone, seen = {}, {}, {}, {}, {}
 for k = 1, #ids do
@@ -41,7 +46,12 @@ for k = 1, #ids do
       queues[name] = batch
       order[#order + 1] = name
     end
-    batch[#batch + 1] = {id = ids[k], outcome = ARGV[i + 2], number = tonumber(ARGV[i + 3]), text = ARGV[i + 4],
+    local outcome, number = ARGV[i + 2], tonumber(ARGV[i + 3])
+    if stops[ids[k]] and outcome ~= 'done' and outcome ~= 'cancelled' then
+      number = outcome == 'back' and number or 0
+      outcome = 'cancelled'
+    end
+    batch[#batch + 1] = {id = ids[k], outcome = outcome, number = number, text = ARGV[i + 4],
       start = tonumber(start), seq = tonumber(seq)}
   end
 end

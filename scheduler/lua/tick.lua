@@ -22,14 +22,14 @@ local now, off = clock_read(KEYS[1])
 local last = tonumber(redis.call('HGET', KEYS[1], 'tick')) or 0
 
 local reaped = 0
+redis.call('ZREM', K_WORKERS, worker) -- a removal first: passes when memory is full
+redis.call('ZADD', K_WORKERS, now + tonumber(v[1]), worker)
 if now - last > 2000000 then
   for _, w in ipairs(redis.call('ZRANGE', K_WORKERS, 0, -1)) do
     local lease = tonumber(redis.call('HGET', K_WORKER .. w, 'lease')) or 0
     redis.call('ZADD', K_WORKERS, now + lease, w)
   end
 else
-  redis.call('ZREM', K_WORKERS, worker) -- a removal first: passes when memory is full
-  redis.call('ZADD', K_WORKERS, now + tonumber(v[1]), worker)
   local dead = redis.call('ZRANGEBYSCORE', K_WORKERS, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
   if #dead > 0 then
     local lease = tonumber(redis.call('HGET', K_WORKER .. dead[1], 'lease')) or 0
