@@ -26,7 +26,8 @@ local function wake_for(index, queue)
 end
 
 -- appointment returns the instant at which some worker has been told to come back
--- for this index, and which one; 0 when there is none or it has been missed.
+-- for this index, and which one; 0 when there is none, or it has passed: whoever came
+-- then may have found nothing to come back for.
 local function appointment(index, now)
   local v = redis.call('HGET', K_APPOINTMENTS, index)
   if not v then
@@ -34,7 +35,7 @@ local function appointment(index, now)
   end
   local at, worker = string.match(v, '^(%d+) (.*)$')
   at = tonumber(at)
-  if at + 50000 < now then
+  if at < now then
     return 0, ''
   end
   return at, worker

@@ -15,22 +15,22 @@ import (
 	"testing"
 )
 
-// Binaries are the programs under test.
+// Binaries are the programs that nearly every test needs.
 type Binaries struct {
-	Throttlerd  string
-	Throttlectl string // "" while there is none
-	PluginDir   string
+	Throttlerd string
+	PluginDir  string
 }
 
 var (
-	buildDir string
-	built    = sync.OnceValues(buildAll)
+	directory = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "throttlerd-test-") })
+	daemon    = sync.OnceValues(buildDaemon)
+	ctl       = sync.OnceValues(buildCtl)
 )
 
 // Build returns the binaries, built at the first call of a test run.
 func Build(tb testing.TB) Binaries {
 	tb.Helper()
-	b, err := built()
+	b, err := daemon()
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -40,30 +40,31 @@ func Build(tb testing.TB) Binaries {
 // Main runs the tests of a package that uses Build, and cleans up after them.
 func Main(m *testing.M) int {
 	defer func() {
-		if buildDir != "" {
-			os.RemoveAll(buildDir)
+		if dir, err := directory(); err == nil {
+			os.RemoveAll(dir)
 		}
 	}()
 	return m.Run()
 }
 
-func buildAll() (Binaries, error) {
-	dir, err := os.MkdirTemp("", "throttlerd-test-")
+func buildDaemon() (Binaries, error) {
+	dir, err := directory()
 	if err != nil {
 		return Binaries{}, err
 	}
-	buildDir = dir
 	b := Binaries{Throttlerd: filepath.Join(dir, "throttlerd"), PluginDir: filepath.Join(dir, "plugins")}
-	if err := build(b.PluginDir+"/", "./plugins/echo", "./plugins/webhook"); err != nil {
-		return b, err
+	return b, errors.Join(
+		build(b.PluginDir+"/", "./plugins/echo", "./plugins/webhook"),
+		build(dir+"/", "./cmd/throttlerd"))
+}
+
+// buildCtl is apart, since only tests of throttlectl should need it to build.
+func buildCtl() (string, error) {
+	dir, err := directory()
+	if err != nil {
+		return "", err
 	}
-	if err := build(dir+"/", "./cmd/throttlerd"); err != nil {
-		return b, err
-	}
-	if err := build(dir+"/", "./cmd/throttlectl"); err == nil {
-		b.Throttlectl = filepath.Join(dir, "throttlectl")
-	}
-	return b, nil
+	return filepath.Join(dir, "throttlectl"), build(dir+"/", "./cmd/throttlectl")
 }
 
 func build(out string, packages ...string) error {

@@ -196,7 +196,22 @@ type Result struct {
 // Run runs throttlerd to its end.
 func Run(tb testing.TB, args ...string) Result {
 	tb.Helper()
-	cmd := exec.Command(Build(tb).Throttlerd, args...)
+	return run(tb, Build(tb).Throttlerd, args)
+}
+
+// Ctl runs throttlectl to its end.
+func Ctl(tb testing.TB, args ...string) Result {
+	tb.Helper()
+	program, err := ctl()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return run(tb, program, args)
+}
+
+func run(tb testing.TB, program string, args []string) Result {
+	tb.Helper()
+	cmd := exec.Command(program, args...)
 	cmd.Env = environment()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	var stdout, stderr bytes.Buffer
