@@ -11,6 +11,7 @@ import (
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
+// tickEvery is the most between two ticks; a short lease is renewed four times.
 const tickEvery = time.Second
 
 // serve works under one lease until ctx ends and everything is drained (nil), or the
@@ -23,7 +24,11 @@ func (w *Worker) serve(ctx context.Context, ses *scheduler.Session) error {
 	w.mu.Unlock()
 	w.listen(under, ses)
 	lost := make(chan struct{})
-	go w.tick(under, ses, lost)
+	ticking := make(chan struct{})
+	go func() {
+		defer close(ticking)
+		w.tick(under, ses, lost)
+	}()
 	w.log.Info("worker serves", "worker", ses.ID())
 	if w.o.Ready != nil {
 		w.o.Ready(ses.ID())
@@ -47,6 +52,8 @@ func (w *Worker) serve(ctx context.Context, ses *scheduler.Session) error {
 	if <-done; err != nil {
 		return err
 	}
+	end()
+	<-ticking // a renewal after the leave would bring the lease back
 	leave, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	if err := ses.Leave(leave); err != nil {
@@ -96,7 +103,7 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 	renewed := time.Now()
 	failing := false
 	var down string // as announced
-	t := time.NewTicker(tickEvery)
+	t := time.NewTicker(min(tickEvery, w.o.Lease/4))
 	defer t.Stop()
 	soon := make(chan struct{}, 1) // another one at once
 	soon <- struct{}{}             // the first: so that no gap between ticks looks like an outage
@@ -116,7 +123,7 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, scheduler.ErrLeaseLost),
-			err != nil && !errors.As(err, &away) && time.Since(renewed) > w.o.Lease-2*tickEvery:
+			err != nil && !errors.As(err, &away) && time.Since(renewed) > max(w.o.Lease-2*tickEvery, w.o.Lease/2):
 			close(lost)
 			return
 		case err != nil:
@@ -206,12 +213,16 @@ func (w *Worker) drain(ses *scheduler.Session, exchange <-chan struct{}) {
 	w.log.Warn("drain timeout: handlers are cancelled", "running", w.running())
 	w.mu.Lock()
 	for _, r := range w.runs {
-		if r.sent {
-			w.cancelRun(r, pluginapi.ErrDraining)
-		}
+		w.cancelRun(r, pluginapi.ErrDraining) // one that waits for its instant is given back then
 	}
 	w.mu.Unlock()
-	if waitFor(quiet, exchange, killAfter, w.o.Hurry) {
+	grace := killAfter
+	select {
+	case <-w.o.Hurry:
+		grace = time.Second
+	default:
+	}
+	if waitFor(quiet, exchange, grace, nil) {
 		return
 	}
 	for _, h := range w.handlers {

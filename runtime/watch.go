@@ -30,6 +30,15 @@ func (w *Worker) watch(ctx context.Context) {
 	}
 }
 
+// grace is how long a run may go on after the end of its context: not long when its
+// lease is lost, since another worker is about to run the task.
+func grace(r *run) time.Duration {
+	if r.cause == pluginapi.ErrLeaseLost {
+		return time.Second
+	}
+	return killAfter
+}
+
 func (w *Worker) watchOnce(now time.Time) {
 	kill := make(map[*handler]bool)
 	w.mu.Lock()
@@ -39,7 +48,7 @@ func (w *Worker) watchOnce(now time.Time) {
 		}
 		if r.cause == nil {
 			w.cancelRun(r, pluginapi.ErrTimeout)
-		} else if now.After(r.ends.Add(killAfter)) && r.ignored.IsZero() {
+		} else if now.After(r.ends.Add(grace(r))) && r.ignored.IsZero() {
 			r.ignored = now
 			kill[r.h] = true
 		}

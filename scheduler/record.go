@@ -23,7 +23,7 @@ type record struct {
 }
 
 func (r *record) encode() []byte {
-	var b []byte
+	b := make([]byte, 0, len(r.Payload)+len(r.OwnID)+len(r.Type)+len(r.Key)+16)
 	field := func(tag byte, v string) {
 		if v != "" {
 			b = append(b, tag)
@@ -31,9 +31,6 @@ func (r *record) encode() []byte {
 			b = append(b, ':')
 			b = append(b, v...)
 		}
-	}
-	if b == nil {
-		b = make([]byte, 0, len(r.Payload)+len(r.OwnID)+len(r.Type)+len(r.Key)+16)
 	}
 	field('i', r.OwnID)
 	field('t', r.Type)

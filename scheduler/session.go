@@ -18,8 +18,9 @@ type Session struct {
 	claim  int64 // the number of the last claim
 	asking bool  // its reply has not been seen
 
-	mu sync.Mutex
-	w  Worker
+	mu    sync.Mutex
+	w     Worker
+	known bool // registered once
 }
 
 // Register makes the worker known and gives it a lease. The id must be new.
@@ -43,7 +44,7 @@ func (s *Session) Announce(ctx context.Context, change func(*Worker)) error {
 	if err != nil {
 		return err
 	}
-	args := append([]any{s.w.ID, s.lease.Microseconds()}, fields...)
+	args := append([]any{s.w.ID, s.lease.Microseconds(), flag(s.known)}, fields...)
 	reply, err := s.c.run(ctx, registerScript, args...)
 	if err != nil {
 		return fmt.Errorf("register worker %q: %w", s.w.ID, err)
@@ -51,6 +52,7 @@ func (s *Session) Announce(ctx context.Context, change func(*Worker)) error {
 	if reply[0].(int64) == 0 {
 		return fmt.Errorf("register worker %q: %w", s.w.ID, ErrLeaseLost)
 	}
+	s.known = true
 	return nil
 }
 

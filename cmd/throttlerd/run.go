@@ -95,7 +95,7 @@ func serve(c *cobra.Command, o daemon.Options, file string) error {
 // SIGHUP into the files read again.
 func signals(log hclog.Logger, file string) (ctx context.Context, hurry <-chan struct{}, reload <-chan *config.Config, release func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	quick, configs := make(chan struct{}), make(chan *config.Config)
+	quick, configs := make(chan struct{}), make(chan *config.Config, 1)
 	got := make(chan os.Signal, 4)
 	signal.Notify(got, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	done := make(chan struct{})
@@ -109,10 +109,11 @@ func signals(log hclog.Logger, file string) (ctx context.Context, hurry <-chan s
 				switch {
 				case s == syscall.SIGHUP:
 					if cfg := reread(log, file); cfg != nil {
-						select {
-						case configs <- cfg:
-						case <-ctx.Done():
+						select { // the latest counts, and nobody may be there yet to take it
+						case <-configs:
+						default:
 						}
+						configs <- cfg
 					}
 				case stops == 0:
 					stops++

@@ -315,7 +315,7 @@ for _, q in ipairs(order) do
   -- a queue that was ready and got nothing keeps its turn
   local t = next_at(q, now)
   if n > 0 or not t or t > now then
-    index_queue(q, now)
+    index_queue(q, now, true)
   end
 end
 

@@ -59,9 +59,16 @@ local function next_at(q, now)
   return t
 end
 
--- index_queue writes the queue's one place in the due index, and returns it.
-local function index_queue(q, now)
+-- index_queue writes the queue's one place in the due index, and returns it. One that
+-- is ready keeps its turn: only a claim that has served it (served) moves it behind.
+local function index_queue(q, now, served)
   local t = next_at(q, now)
+  if t and t <= now and not served then
+    local score = redis.call('ZSCORE', K_DUE .. q.index, q.name)
+    if score and tonumber(score) <= now then
+      return t
+    end
+  end
   if t then
     redis.call('ZADD', K_DUE .. q.index, t, q.name)
   else

@@ -1,5 +1,5 @@
--- retry.lua: let a dead task, or one that waits for its instant, run again now, with
--- all its attempts before it.
+-- retry.lua: let a dead task run again now, with all its attempts before it, or one
+-- that waits for its instant, with those it has left.
 --
 -- KEYS[1]  {ns}:clock
 -- ARGV     queue, internal id
