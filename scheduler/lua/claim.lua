@@ -325,27 +325,25 @@ for i = 6, #ARGV, 2 do
   local index, slots = ARGV[i], free[(i - 4) / 2]
   local first, next, base = head(index)
   local idle, mine = 0, 0
+  local at, who = appointment(index, now)
+  if who == worker then -- kept, maybe early: what it was made for has been seen to
+    redis.call('HDEL', K_APPOINTMENTS, index)
+    at = 0
+  end
   if next > 0 and next <= now then
     redis.call('ZREM', K_IDLE .. index, worker)
     wake_for(base, first)
-  else
-    local at, who = 0, ''
-    if next > 0 then
-      at, who = appointment(index, now)
+  elseif slots > 0 then
+    idle = 1
+    redis.call('ZADD', K_IDLE .. index, now, worker)
+    if next > 0 and (at == 0 or at > next + 1000) then
+      mine = 1
+      redis.call('HSET', K_APPOINTMENTS, index, string.format('%.0f %s', next, worker))
     end
-    if slots > 0 then
-      idle = 1
-      redis.call('ZADD', K_IDLE .. index, now, worker)
-      if next > 0 and (at == 0 or who == worker or at > next + 1000) then
-        mine = 1
-        redis.call('HSET', K_APPOINTMENTS, index, string.format('%.0f %s', next, worker))
-      end
-    else
-      redis.call('ZREM', K_IDLE .. index, worker)
-      if next > 0 and (at == 0 or who == worker) then
-        redis.call('HDEL', K_APPOINTMENTS, index)
-        wake_for(base, first)
-      end
+  else
+    redis.call('ZREM', K_IDLE .. index, worker)
+    if next > 0 and at == 0 then
+      wake_for(base, first) -- somebody else comes then
     end
   end
   indexes[#indexes + 1] = {idle, next, mine}
