@@ -21,8 +21,6 @@ func TestCtlRefuses(t *testing.T) {
 	proc.Worker(t, s.file(s.echo(), queue("emails", "paused = true")))
 	big := filepath.Join(t.TempDir(), "big.json")
 	s.must(os.WriteFile(big, []byte(`"`+strings.Repeat("x", 300<<10)+`"`), 0o644))
-	lines := filepath.Join(t.TempDir(), "lines.jsonl")
-	s.must(os.WriteFile(lines, []byte("{}\n{}\n{oops\n"), 0o644))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	s.must(err)
 	nobody := "redis://" + l.Addr().String() + "/0"
@@ -42,7 +40,6 @@ func TestCtlRefuses(t *testing.T) {
 		{[]string{"submit", "emials", "{}"}, 3, `did you mean "emails"`},
 		{[]string{"submit", "emails", "{oops"}, 7, "JSON"},
 		{[]string{"submit", "emails", "@" + big}, 7, "max_payload"},
-		{[]string{"submit", "emails", "--file", lines}, 7, "3"},
 		{[]string{"task", "show", "nosuch"}, 3, "nosuch"},
 		{[]string{"queue", "purge", "emails"}, 4, "--yes"},
 		{[]string{"queue", "remove", "emails", "--yes"}, 4, "default"},
