@@ -156,7 +156,7 @@ func health(queues []Queue, workers []Worker, now time.Time) Health {
 		}
 	}
 	if dead > 0 {
-		say(Degraded, "%d dead tasks", dead)
+		say(Degraded, "%d dead %s", dead, map[bool]string{true: "task", false: "tasks"}[dead == 1])
 	}
 	return h
 }

@@ -72,7 +72,7 @@ func TestHealthNamesItsReasons(t *testing.T) {
 		}
 		g := claimN(t, s, 1).Grants[0]
 		settle(t, s, report(g, Dead, 0, "no"))
-		check(Degraded, "1 dead tasks")
+		check(Degraded, "1 dead task")
 		ws, err := c.Workers(ctx)
 		if err != nil || len(ws) != 1 || !slices.Equal(ws[0].Handlers(), []string{"echo"}) {
 			t.Errorf("%+v %v", ws, err)

@@ -34,11 +34,11 @@ func (s *session) confirm(deed string) error {
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
 
-// commandLine is what was typed with one more flag, as a shell reads it. It can hold
+// commandLine is what was typed, with more flags, as a shell reads it. It can hold
 // no password: settings refuses one on the command line.
-func (a *app) commandLine(flag string) string {
+func (a *app) commandLine(flags ...string) string {
 	words := []string{"throttlectl"}
-	for _, w := range append(append([]string(nil), a.args...), flag) {
+	for _, w := range append(append([]string(nil), a.args...), flags...) {
 		if !plainWord.MatchString(w) {
 			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 		}

@@ -28,6 +28,7 @@ func spelled(s scheduler.QueueSpec) [][2]string {
 		{"retry-max", exact(s.Retry.Max)},
 		{"jitter", level(s.Retry.Jitter)},
 		{"history", count(int64(s.History))},
+		{"expire-after", (*expiryFlag)(&s.ExpireAfter).String()},
 		{"paused", yesNo(s.Paused)},
 	}
 }

@@ -34,20 +34,18 @@ func TestMistakes(t *testing.T) {
 		word string
 		says string
 	}{
-		{"", 2, "usage", "a command is needed: throttlectl completion|queue|submit|task|version|worker"},
+		{"", 2, "usage", "a command is needed: throttlectl completion|dead|monitor|queue|submit|task|version|worker"},
 		{"quue", 2, "usage", `unknown command "quue" for "throttlectl"; did you mean "queue"?`},
 		{"queue", 2, "usage", "create|list|pause"},
 		{"queue lst", 2, "usage", `did you mean "list"?`},
 		{"doctor", 2, "usage", "unknown command"},
-		{"dead list", 2, "usage", "unknown command"},
+		{"dead", 2, "usage", "delete|list|retry"},
 		{"task explain x", 2, "usage", "unknown command"},
-		{"worker show x", 2, "usage", "unknown command"},
 		{"help frob", 2, "usage", `no command "frob"`},
 		{"completion tcsh", 2, "usage", "unknown command"},
 		{"completion bash x", 2, "usage", "too many arguments"},
 		{"queue list --forse", 2, "usage", "unknown flag: --forse"},
 		{"queue remove emails --forse", 2, "usage", "did you mean --force?"},
-		{"submit emails --file x", 2, "usage", "unknown flag"},
 		{"queue list -z", 2, "usage", "unknown shorthand flag"},
 		{"queue list now", 2, "usage", "too many arguments; usage: throttlectl queue list"},
 		{"queue show", 2, "usage", "argument NAME is missing; usage: throttlectl queue show NAME"},

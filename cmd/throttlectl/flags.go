@@ -23,6 +23,24 @@ func (d *durationFlag) Set(s string) error {
 	return err
 }
 
+// expiryFlag is a duration, or "never".
+type expiryFlag time.Duration
+
+func (d *expiryFlag) Type() string { return "duration" }
+func (d *expiryFlag) String() string {
+	if *d == 0 {
+		return "never"
+	}
+	return exact(time.Duration(*d))
+}
+func (d *expiryFlag) Set(s string) error {
+	if s == "never" {
+		*d = 0
+		return nil
+	}
+	return (*durationFlag)(d).Set(s)
+}
+
 // queueFlags are the settings of a queue that create and update share.
 type queueFlags struct{ spec scheduler.QueueSpec }
 
@@ -36,6 +54,7 @@ func (q *queueFlags) register(c *cobra.Command) {
 	f.Var((*durationFlag)(&s.Retry.Min), "retry-min", "`delay` before the first retry; it doubles each time")
 	f.Var((*durationFlag)(&s.Retry.Max), "retry-max", "longest `delay` before a retry")
 	f.Float64Var(&s.Retry.Jitter, "jitter", s.Retry.Jitter, "random `part` of a delay that is left out, 0 to 1")
+	f.Var((*expiryFlag)(&s.ExpireAfter), "expire-after", "`time` without a task after which the queue goes, or never")
 	f.IntVar(&s.History, "history", s.History, "`number` of ended tasks that are kept")
 }
 
@@ -47,6 +66,7 @@ func (q *queueFlags) change(c *cobra.Command) scheduler.QueueChange {
 		Timeout: given(c, "timeout", &s.Timeout), MaxAttempts: given(c, "max-attempts", &s.Retry.MaxAttempts),
 		RetryMin: given(c, "retry-min", &s.Retry.Min), RetryMax: given(c, "retry-max", &s.Retry.Max),
 		Jitter: given(c, "jitter", &s.Retry.Jitter), History: given(c, "history", &s.History),
+		ExpireAfter: given(c, "expire-after", &s.ExpireAfter),
 	}
 }
 

@@ -73,3 +73,15 @@ func content(b []byte) any {
 	}
 	return string(b)
 }
+
+// printLine adds one value of a stream to standard output: a line of JSON.
+func (a *app) printLine(v any) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("print JSON: %w", err)
+	}
+	a.out.Write(asciiControls(b.Bytes()))
+	return nil
+}

@@ -38,6 +38,7 @@ type app struct {
 	out         bytes.Buffer // what goes to stdout when the command has ended
 	interactive bool         // a person can be asked
 	loaded      *config.Config
+	base        context.Context // ends a command that runs on as Ctrl-C does; nil for none
 
 	// global flags
 	configPath string
@@ -97,7 +98,7 @@ confirmed, 5 Redis not reachable, 6 timed out, 7 bad file or payload.`,
 	f.BoolVar(&a.yes, "yes", false, "do not ask before something is destroyed")
 	a.timeout = 10 * time.Second
 	f.Var((*durationFlag)(&a.timeout), "timeout", "`time` that the whole command may take")
-	root.AddCommand(a.queueCommand(), a.submitCommand(), a.taskCommand(), a.workerCommand(), a.versionCommand())
+	root.AddCommand(a.queueCommand(), a.submitCommand(), a.taskCommand(), a.deadCommand(), a.workerCommand(), a.monitorCommand(), a.versionCommand())
 	root.SetOut(&a.out) // before strict: the completion command keeps what it finds
 	strict(root, a.args)
 	return root

@@ -10,7 +10,7 @@ func (a *app) queueCommand() *cobra.Command {
   throttlectl queue show emails`,
 	}
 	c.AddCommand(a.queueCreateCommand(), a.queueListCommand(), a.queueShowCommand(), a.queueUpdateCommand(),
-		a.queuePauseCommand(), a.queueResumeCommand(), a.queuePurgeCommand(), a.queueRemoveCommand(), a.queueTestCommand())
+		a.queuePauseCommand(), a.queueResumeCommand(), a.queuePurgeCommand(), a.queueRemoveCommand(), a.queueTestCommand(), a.queueCleanupCommand())
 	return c
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 
@@ -16,14 +17,16 @@ const (
 
 func (a *app) queueTestCommand() *cobra.Command {
 	var payload string
+	var watch bool
 	c := &cobra.Command{
 		Use:   "test NAME COUNT",
 		Short: "Submit test tasks and tell when the first and the last can start",
 		Long: `Submits COUNT tasks, with the payload {"test":1}, {"test":2}, … or the one given, and
 tells when the rate lets the first and the last of them start. They are tasks like any
-other: the queue's handler runs them.`,
+other: the queue's handler runs them. With --watch it then shows each start as it
+happens, until all have started or Ctrl-C.`,
 		Example: `  throttlectl queue test demo 30
-  throttlectl queue test demo 5 --payload '{"sleep":"2s"}'`,
+  throttlectl queue test demo 5 --payload '{"sleep":"2s"}' --watch`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := checkName("queue", args[0]); err != nil {
@@ -38,14 +41,27 @@ other: the queue's handler runs them.`,
 					return err
 				}
 			}
-			return a.connected(func(s *session) error { return s.trial(args[0], n, payload) })
+			if !watch {
+				return a.connected(func(s *session) error { return s.trial(args[0], n, payload, nil) })
+			}
+			return a.interruptible(func(stop context.Context) error {
+				return a.steadily(stop, func(l *long) error {
+					var ids []string
+					if err := l.trial(args[0], n, payload, &ids); err != nil {
+						return err
+					}
+					return l.watchStarts(args[0], ids)
+				})
+			})
 		},
 	}
 	c.Flags().StringVar(&payload, "payload", "", "`JSON` of every task (default {\"test\":1}, {\"test\":2}, …)")
+	c.Flags().BoolVar(&watch, "watch", false, "show the starts as they happen, in milliseconds since the first")
 	return c
 }
 
-func (s *session) trial(queue string, n int, payload string) error {
+// trial submits n tasks; their ids are added to ids, unless that is nil.
+func (s *session) trial(queue string, n int, payload string, ids *[]string) error {
 	var first, last scheduler.Receipt
 	for done := 0; done < n; {
 		tasks := make([]scheduler.SubmitRequest, min(trialChunk, n-done))
@@ -63,6 +79,11 @@ func (s *session) trial(queue string, n int, payload string) error {
 			last = got[len(got)-1]
 			done += len(got)
 		}
+		for i := range got {
+			if ids != nil {
+				*ids = append(*ids, got[i].ID)
+			}
+		}
 		if err != nil {
 			if done > 0 {
 				return fmt.Errorf("after %s of %s: %w", count(int64(done)), plural(int64(n), "task"), err)
@@ -70,12 +91,16 @@ func (s *session) trial(queue string, n int, payload string) error {
 			return err
 		}
 	}
-	return s.printTrial(queue, n, first, last)
+	return s.printTrial(queue, n, first, last, ids != nil)
 }
 
-func (s *session) printTrial(queue string, n int, first, last scheduler.Receipt) error {
+func (s *session) printTrial(queue string, n int, first, last scheduler.Receipt, stream bool) error {
 	if s.a.json {
-		return s.a.printJSON(trialView{
+		put := s.a.printJSON
+		if stream {
+			put = s.a.printLine
+		}
+		return put(trialView{
 			Queue: queue, Submitted: n, FirstID: first.ID, LastID: last.ID,
 			FirstStart: instant(first.EarliestStart), LastStart: instant(last.EarliestStart),
 		})

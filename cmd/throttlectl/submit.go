@@ -23,22 +23,37 @@ type submitFlags struct {
 
 func (a *app) submitCommand() *cobra.Command {
 	var flags submitFlags
+	var bulk bulkFlags
 	c := &cobra.Command{
 		Use:   "submit QUEUE [JSON|-|@FILE]",
-		Short: "Submit one task",
+		Short: "Submit one task, or each line of a file",
 		Long: `Submits one task and tells its id, its position and about when it can start.
 
 The payload is JSON: given as an argument, read from standard input with "-" or from a
 file with @FILE; without one it is {}. When the command succeeds, the task is in Redis.
 With an id of your own the same task cannot be submitted twice (exit code 4), so the
-command can be repeated safely.`,
+command can be repeated safely.
+
+With --file each line of a file is the payload of a task; with --envelope it is an
+object {"payload":…} with any of id, type, key, headers, in ("90s") and at (an instant;
+one in the past is now) beside it. All lines are checked before the first is submitted,
+and go in in their order. A line without an id gets one by the file's content and its
+number, so that after Ctrl-C, or when Redis was away, the same command with --resume goes
+on: what is in is not submitted again, also when it has run or was purged meanwhile.`,
 		Example: `  throttlectl submit emails '{"to":"ann@example.com"}'
   throttlectl submit emails @letter.json --in 1h30m
-  generate | throttlectl submit emails - --id order-4711 --header trace=abc`,
+  generate | throttlectl submit emails - --id order-4711 --header trace=abc
+  throttlectl submit emails --file letters.jsonl --resume`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := checkName("queue", args[0]); err != nil {
 				return err
+			}
+			if asked, err := bulk.asked(c, args); asked || err != nil {
+				if err != nil {
+					return err
+				}
+				return a.submitFile(args[0], bulk)
 			}
 			r, err := flags.request(c, args[0])
 			if err != nil {
@@ -57,6 +72,7 @@ command can be repeated safely.`,
 	f.StringArrayVar(&flags.headers, "header", nil, "header `name=value`; may be repeated")
 	f.StringVar(&flags.in, "in", "", "start it not before this `duration` from now, such as 90s, 2h or 7d")
 	f.StringVar(&flags.at, "at", "", "start it not before this `instant`, such as 2026-12-31T23:59:00Z")
+	bulk.register(c)
 	return c
 }
 

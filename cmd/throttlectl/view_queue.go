@@ -25,16 +25,17 @@ type queueView struct {
 	Capacity           *int64   `json:"capacity"`
 	NextTokenInSeconds *float64 `json:"next_token_in_seconds"`
 
-	TokensSpentTotal  int64         `json:"tokens_spent_total"`
-	TokensWastedTotal int64         `json:"tokens_wasted_total"`
-	FrozenUntil       *time.Time    `json:"frozen_until"`
-	LiveWorkers       int           `json:"live_workers"` // that serve it
-	TimeoutSeconds    float64       `json:"timeout_seconds"`
-	Retry             retryView     `json:"retry"`
-	History           int           `json:"history"`
-	Owner             *string       `json:"owner"`
-	Declared          *settingsView `json:"declared"` // null where the file's settings are in force
-	CreatedAt         *time.Time    `json:"created_at"`
+	TokensSpentTotal   int64         `json:"tokens_spent_total"`
+	TokensWastedTotal  int64         `json:"tokens_wasted_total"`
+	FrozenUntil        *time.Time    `json:"frozen_until"`
+	LiveWorkers        int           `json:"live_workers"` // that serve it
+	TimeoutSeconds     float64       `json:"timeout_seconds"`
+	Retry              retryView     `json:"retry"`
+	History            int           `json:"history"`
+	ExpireAfterSeconds *float64      `json:"expire_after_seconds"` // null: never
+	Owner              *string       `json:"owner"`
+	Declared           *settingsView `json:"declared"` // null where the file's settings are in force
+	CreatedAt          *time.Time    `json:"created_at"`
 }
 
 type retryView struct {
@@ -46,13 +47,14 @@ type retryView struct {
 
 // settingsView is what a file declares of a queue that was overridden.
 type settingsView struct {
-	Handler        string    `json:"handler"`
-	Pool           string    `json:"pool"`
-	Rate           string    `json:"rate"`
-	Paused         bool      `json:"paused"`
-	TimeoutSeconds float64   `json:"timeout_seconds"`
-	Retry          retryView `json:"retry"`
-	History        int       `json:"history"`
+	Handler            string    `json:"handler"`
+	Pool               string    `json:"pool"`
+	Rate               string    `json:"rate"`
+	Paused             bool      `json:"paused"`
+	TimeoutSeconds     float64   `json:"timeout_seconds"`
+	Retry              retryView `json:"retry"`
+	History            int       `json:"history"`
+	ExpireAfterSeconds *float64  `json:"expire_after_seconds"`
 }
 
 // viewQueue needs the workers that are known, to tell whether somebody serves it.
@@ -64,7 +66,7 @@ func viewQueue(q scheduler.Queue, workers []scheduler.Worker) queueView {
 		CompletedTotal: q.Completed, FailedTotal: q.Failed,
 		TokensSpentTotal: q.TokensSpent, TokensWastedTotal: q.TokensWasted, FrozenUntil: instant(q.FrozenUntil),
 		TimeoutSeconds: q.Timeout.Seconds(), Retry: viewRetry(q.Retry), History: q.History,
-		Owner: optional(q.Owner), CreatedAt: instant(q.Created),
+		ExpireAfterSeconds: optional(q.ExpireAfter.Seconds()), Owner: optional(q.Owner), CreatedAt: instant(q.Created),
 	}
 	if !q.Rate.IsZero() {
 		next := max(0, q.NextToken.Sub(q.At).Seconds())
@@ -74,6 +76,7 @@ func viewQueue(q scheduler.Queue, workers []scheduler.Worker) queueView {
 		v.Declared = &settingsView{
 			Handler: d.Handler, Pool: d.Pool, Rate: d.Rate.String(), Paused: d.Paused,
 			TimeoutSeconds: d.Timeout.Seconds(), Retry: viewRetry(d.Retry), History: d.History,
+			ExpireAfterSeconds: optional(d.ExpireAfter.Seconds()),
 		}
 	}
 	return v
@@ -81,6 +84,14 @@ func viewQueue(q scheduler.Queue, workers []scheduler.Worker) queueView {
 
 func viewRetry(r scheduler.Retry) retryView {
 	return retryView{MaxAttempts: r.MaxAttempts, MinSeconds: r.Min.Seconds(), MaxSeconds: r.Max.Seconds(), Jitter: r.Jitter}
+}
+
+// expires says when the queue goes by itself.
+func expires(q scheduler.Queue) string {
+	if q.ExpireAfter == 0 {
+		return "never"
+	}
+	return exact(q.ExpireAfter) + " after its last task, once its bucket is full"
 }
 
 func queueState(q scheduler.Queue) string {

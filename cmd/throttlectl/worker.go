@@ -15,21 +15,29 @@ func (a *app) workerCommand() *cobra.Command {
 		Short:   "Show the workers that are known",
 		Example: "  throttlectl worker list",
 	}
-	c.AddCommand(a.workerListCommand())
+	c.AddCommand(a.workerListCommand(), a.workerShowCommand())
 	return c
 }
 
 func (a *app) workerListCommand() *cobra.Command {
-	return &cobra.Command{
+	var flags workerListFlags
+	c := &cobra.Command{
 		Use:   "list",
 		Short: "List workers with what they serve, run and last said",
-		Long: `Lists the workers that hold a lease. One whose lease has ended is listed as lost until
-its tasks have been taken back.`,
+		Long: `Lists the workers that hold a lease, and tells whether all is well. One whose lease has
+ended is listed as lost until its tasks have been taken back.
+
+Tasks that wait and that no live worker serves are "unhealthy"; a lost worker, a plugin
+that is down and dead tasks are "degraded". --check is for scripts.`,
 		Example: `  throttlectl worker list
+  throttlectl worker list --queues
+  throttlectl worker list --check || notify
   throttlectl worker list --json | jq '[.[] | select(.live)] | length'`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.connected((*session).listWorkers) },
+		RunE: func(*cobra.Command, []string) error { return flags.run(a) },
 	}
+	flags.register(c)
+	return c
 }
 
 func (s *session) listWorkers() error {
@@ -62,6 +70,11 @@ func (s *session) listWorkers() error {
 			state, ageText(w, now), exact(w.Lease), w.Version, w.ConfigHash}
 	}
 	s.a.table([]string{"WORKER", "HOST", "PID", "POOL", "HANDLERS", "RUNNING", "STATE", "HEARTBEAT", "LEASE", "VERSION", "CONFIG"}, rows)
+	line, err := s.healthLine()
+	if err != nil {
+		return err
+	}
+	s.a.printf("\n%s\n", line)
 	return nil
 }
 

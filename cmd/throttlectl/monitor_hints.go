@@ -1,0 +1,166 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+// hints say in words what to see to, what matters most first.
+func (s *snapshot) hints() []string {
+	var out []string
+	for _, f := range []func(*snapshot) []string{
+		(*snapshot).hintUnserved, (*snapshot).hintDown, (*snapshot).hintFull, (*snapshot).hintLost,
+		(*snapshot).hintHeld, (*snapshot).hintFrozen, (*snapshot).hintDead,
+	} {
+		out = append(out, f(s)...)
+	}
+	return out
+}
+
+// crowd are some queues of a kind, for a hint.
+type crowd struct {
+	names   []string
+	waiting int64
+}
+
+func (c *crowd) add(q *sampled) { c.names, c.waiting = append(c.names, q.Name), c.waiting+q.Waiting }
+
+func (c *crowd) String() string { return some(c.names) }
+
+// some are the first names of many.
+func some(names []string) string {
+	const most = 3
+	if len(names) <= most+1 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %s more", strings.Join(names[:most], ", "), count(int64(len(names)-most)))
+}
+
+func waitOf(n int64) string {
+	return plural(n, "task") + map[bool]string{true: " waits", false: " wait"}[n == 1]
+}
+
+func (s *snapshot) hintUnserved() (out []string) {
+	type place struct{ pool, handler string }
+	by := map[place]*crowd{}
+	for i := range s.queues {
+		if q := &s.queues[i]; q.unserved() && q.Workers == 0 {
+			p := place{q.Pool, q.Handler}
+			if by[p] == nil {
+				by[p] = &crowd{}
+			}
+			by[p].add(q)
+		}
+	}
+	for p, c := range by {
+		start := "throttlerd run"
+		if p.pool != scheduler.DefaultPool {
+			start += " --pool " + p.pool
+		}
+		out = append(out, fmt.Sprintf("%s, and %s in %s; start one: %s", nobody(p.pool, p.handler), waitOf(c.waiting), c, start))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (s *snapshot) hintDown() (out []string) {
+	by := map[string][]string{}
+	for _, w := range live(s.workers, s.at) {
+		for _, h := range w.Down {
+			by[h] = append(by[h], w.ID)
+		}
+	}
+	for _, h := range slices.Sorted(maps.Keys(by)) {
+		var c crowd
+		for i := range s.queues {
+			if q := &s.queues[i]; q.Handler == h && q.unserved() {
+				c.add(q)
+			}
+		}
+		line := fmt.Sprintf("the plugin of handler %q is down on %s; its log says why", h, some(by[h]))
+		if c.waiting > 0 {
+			line += fmt.Sprintf("; %s in %s", waitOf(c.waiting), &c)
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func (s *snapshot) hintFull() (out []string) {
+	by := map[string]*crowd{}
+	for i := range s.queues {
+		if q := &s.queues[i]; q.starved() {
+			if by[q.Handler] == nil {
+				by[q.Handler] = &crowd{}
+			}
+			by[q.Handler].add(q)
+		}
+	}
+	for _, h := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, fmt.Sprintf("all slots of handler %q are taken, and %s in %s while tokens go unused; raise its concurrency, or start another worker",
+			h, waitOf(by[h].waiting), by[h]))
+	}
+	return out
+}
+
+func (s *snapshot) hintLost() (out []string) {
+	for _, w := range s.workers {
+		if !w.Live(s.at) {
+			out = append(out, fmt.Sprintf("worker %s was last heard of %s ago and has lost its lease; its tasks are taken back", w.ID, span(age(w, s.at).Round(time.Second))))
+		}
+	}
+	return out
+}
+
+func (s *snapshot) hintHeld() (out []string) {
+	for _, held := range []struct{ word, does string }{
+		{"paused", "throttlectl queue resume"},
+		{"undeclared", "declare them again, or: throttlectl queue remove --force"},
+	} {
+		var c crowd
+		for i := range s.queues {
+			if q := &s.queues[i]; q.Held == held.word && q.Waiting > 0 {
+				c.add(q)
+			}
+		}
+		if c.waiting > 0 {
+			out = append(out, fmt.Sprintf("%s in %s queues: %s; %s", waitOf(c.waiting), held.word, &c, held.does))
+		}
+	}
+	return out
+}
+
+func (s *snapshot) hintFrozen() []string {
+	var c crowd
+	var longest time.Duration
+	for i := range s.queues {
+		if q := &s.queues[i]; !q.FrozenUntil.IsZero() && q.Held == "" {
+			c.add(q)
+			longest = max(longest, q.FrozenUntil.Sub(q.At))
+		}
+	}
+	if len(c.names) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("upstream said slow down: %s frozen, for up to %s", &c, span(longest.Round(time.Second)))}
+}
+
+func (s *snapshot) hintDead() []string {
+	var c crowd
+	var dead int64
+	for i := range s.queues {
+		if q := &s.queues[i]; q.Dead > 0 {
+			c.add(q)
+			dead += q.Dead
+		}
+	}
+	if dead == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s in %s: throttlectl dead list", plural(dead, "dead task"), &c)}
+}

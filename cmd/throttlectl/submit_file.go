@@ -1,0 +1,341 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+// bulkFlags are those of submit --file.
+type bulkFlags struct {
+	file             string
+	envelope, resume bool
+}
+
+func (f *bulkFlags) register(c *cobra.Command) {
+	c.Flags().StringVar(&f.file, "file", "", "submit each line of this `file`, - for standard input")
+	c.Flags().BoolVar(&f.envelope, "envelope", false, "lines of --file are {\"payload\":…} with id, type, key, headers, in, at")
+	c.Flags().BoolVar(&f.resume, "resume", false, "go on with a --file that was interrupted: what is in is left out")
+}
+
+// asked tells whether a file is to be submitted, and refuses what does not go with it.
+func (f *bulkFlags) asked(c *cobra.Command, args []string) (bool, error) {
+	if !c.Flags().Changed("file") {
+		for _, name := range []string{"envelope", "resume"} {
+			if c.Flags().Changed(name) {
+				return false, usagef("--%s goes with --file only", name)
+			}
+		}
+		return false, nil
+	}
+	if f.file == "" {
+		return true, usagef("--file is empty; name a file, or - for standard input")
+	}
+	if len(args) > 1 {
+		return true, usagef("--file and a payload exclude each other")
+	}
+	for _, name := range []string{"id", "type", "key", "header", "in", "at"} {
+		if c.Flags().Changed(name) {
+			return true, usagef("--file and --%s exclude each other; with --envelope each line has its own", name)
+		}
+	}
+	return true, nil
+}
+
+// submitFile submits each line of a file as a task, when all of them can be.
+func (a *app) submitFile(queue string, flags bulkFlags) error {
+	if err := checkName("queue", queue); err != nil {
+		return err
+	}
+	cfg, err := a.settings()
+	if err != nil {
+		return err
+	}
+	file, err := a.openBulk(flags.file)
+	if err != nil {
+		return &payloadError{fmt.Errorf("--file: %w", err)}
+	}
+	defer file.Close()
+	file.envelope, file.payload = flags.envelope, min(cfg.MaxPayload, scheduler.HardMaxPayload)
+	return a.interruptible(func(stop context.Context) error {
+		bar := a.progress("checking "+safe(file.name), file.size, nil)
+		c, err := file.check(stop, queue, bar)
+		bar.clear()
+		if err != nil {
+			return err
+		}
+		return a.steadily(stop, func(l *long) error {
+			b := &bulk{long: l, file: file, checked: c, queue: queue, resume: flags.resume}
+			if err := b.prepare(); err != nil {
+				return err
+			}
+			err := b.submit()
+			if b.submitted > 0 || err == nil { // with an error too: it is so
+				if err := b.print(); err != nil {
+					return err
+				}
+			}
+			return err
+		})
+	})
+}
+
+// bulk is a file on its way into a queue. A chunk of lines goes in with one call, all
+// or none, and one after the other: what is in is a prefix of the file.
+type bulk struct {
+	*long
+	checked
+	file   *bulkFile
+	queue  string
+	resume bool
+
+	known     int64 // lines up to here are in since before this run
+	in        int64 // lines up to here are in
+	submitted int64 // in this run
+	skipped   int64 // in this run, since they were in before
+	ready     int64
+	doubt     bool // a call is out whose answer has not been seen
+}
+
+// chunk are the tasks of some lines.
+type chunk struct {
+	tasks       []scheduler.SubmitRequest
+	lines       []int64
+	bytes       int
+	first, last int64
+}
+
+// prepare finds out what is in already.
+func (b *bulk) prepare() error {
+	if _, err := b.Queue(b.ctx, b.queue); err != nil {
+		return err
+	}
+	if b.resume {
+		n, err := b.Progress(b.ctx, b.hash)
+		if err != nil {
+			return err
+		}
+		b.known = min(n, b.lines)
+	}
+	bar := b.a.progress("looking up ids", b.lines, nil)
+	defer bar.clear()
+	err := b.eachChunk(b.known, 1000, func(c *chunk) error {
+		if err := b.step(); err != nil {
+			return fmt.Errorf("%w: nothing was submitted in this run", err)
+		}
+		bar.draw(c.last)
+		taken, err := b.Taken(b.ctx, ids(c))
+		if err != nil {
+			return err
+		}
+		for i, t := range taken {
+			switch {
+			case t && !b.resume:
+				return b.taken(c.lines[i], c.tasks[i].ID, "nothing was submitted")
+			case t && c.tasks[i].ID == b.id(c.lines[i]):
+				b.known = c.lines[i] // then all before it are in too, or were
+			}
+		}
+		return nil
+	})
+	if err != nil || b.resume {
+		return err
+	}
+	return b.SetProgress(b.ctx, b.hash, 0) // what was known of an earlier run is over
+}
+
+func ids(c *chunk) []string {
+	out := make([]string, len(c.tasks))
+	for i := range c.tasks {
+		out[i] = c.tasks[i].ID
+	}
+	return out
+}
+
+func (b *bulk) taken(line int64, id, what string) error {
+	return fmt.Errorf("%s line %d: task id %q is taken, %s; --resume leaves out what is in already: %w", b.file.name, line, id, what, scheduler.ErrTaskExists)
+}
+
+// submit sends the lines behind those that are known to be in. The file is read beside
+// the sending.
+func (b *bulk) submit() error {
+	b.in, b.skipped = b.known, b.known
+	bar := b.a.progress(b.queue, b.lines, func(n, total int64) string {
+		return fmt.Sprintf("%s of %s", count(n), plural(total, "line"))
+	})
+	defer bar.clear()
+	chunks, ended := make(chan *chunk, 2), make(chan struct{})
+	var readErr error
+	go func() {
+		defer close(chunks)
+		readErr = b.eachChunk(b.known, scheduler.SubmitCall, func(c *chunk) error {
+			select {
+			case chunks <- c:
+				return nil
+			case <-ended:
+				return errInterrupted
+			}
+		})
+	}()
+	defer func() {
+		close(ended)
+		for range chunks { // until the reader has gone: the file is closed next
+		}
+	}()
+	for c := range chunks {
+		if b.stop.Err() != nil {
+			return b.half(errInterrupted, c)
+		}
+		if err := b.send(c); err != nil {
+			return b.half(err, c)
+		}
+		bar.draw(b.in)
+	}
+	if readErr != nil {
+		return b.half(readErr, nil)
+	}
+	return nil
+}
+
+func (b *bulk) send(c *chunk) error {
+	if err := b.file.changed(); err != nil {
+		return err
+	}
+	b.restart()
+	if b.resume {
+		taken, err := b.Taken(b.ctx, ids(c))
+		if err != nil {
+			return err
+		}
+		for i := len(taken) - 1; i >= 0; i-- {
+			if taken[i] {
+				b.skipped++
+				c.tasks, c.lines = slices.Delete(c.tasks, i, i+1), slices.Delete(c.lines, i, i+1)
+			}
+		}
+	}
+	b.doubt = true
+	receipts, err := b.SubmitMany(b.ctx, b.queue, c.tasks)
+	for _, r := range receipts {
+		b.submitted++
+		if r.State == "waiting" && r.Position == 0 {
+			b.ready++
+		}
+	}
+	if err != nil {
+		return err
+	}
+	b.in, b.doubt = c.last, false
+	return b.SetProgress(b.ctx, b.hash, b.in)
+}
+
+// half says what is in when not all is, and how to go on.
+func (b *bulk) half(err error, c *chunk) error {
+	if expired(b.ctx, err) {
+		err = &timeoutError{b.a.timeout, err}
+	}
+	if errors.Is(err, scheduler.ErrTaskExists) {
+		if i := b.which(c); i >= 0 {
+			return b.taken(c.lines[i], c.tasks[i].ID, b.sofar())
+		}
+	}
+	var away *scheduler.UnreachableError
+	doubt := ""
+	if errors.As(err, &away) && b.doubt {
+		doubt = fmt.Sprintf("; whether lines %d to %d are in too is unknown, --resume finds it out", c.first, c.last)
+	}
+	return fmt.Errorf("%w: %s%s; to go on, type: %s", err, b.sofar(), doubt, b.again())
+}
+
+func (b *bulk) sofar() string {
+	return fmt.Sprintf("%s of %s are in", count(b.in), plural(b.lines, "line"))
+}
+
+// which is the place in the chunk of the first id that is taken.
+func (b *bulk) which(c *chunk) int {
+	b.restart()
+	taken, err := b.Taken(b.ctx, ids(c))
+	if err != nil {
+		return -1
+	}
+	return slices.Index(taken, true)
+}
+
+// again is the command that goes on.
+func (b *bulk) again() string {
+	if b.resume {
+		return b.a.commandLine()
+	}
+	return b.a.commandLine("--resume")
+}
+
+// eachChunk calls f with the lines behind the first skip, most at a time and no more
+// bytes than one call takes.
+func (b *bulk) eachChunk(skip int64, most int, f func(*chunk) error) error {
+	c := &chunk{}
+	err := b.file.lines(nil, func(no int64, text []byte, err error) error {
+		if no <= skip {
+			return nil
+		}
+		if err != nil || no > b.lines {
+			return b.file.mustHaveChanged()
+		}
+		r, err := b.file.task(slices.Clone(text))
+		if err != nil {
+			return b.file.mustHaveChanged()
+		}
+		if r.ID == "" {
+			r.ID = b.id(no)
+		}
+		if len(c.tasks) > 0 && (len(c.tasks) == most || c.bytes+len(r.Payload) > scheduler.SubmitCallBytes) {
+			if err := f(c); err != nil {
+				return err
+			}
+			c = &chunk{}
+		}
+		if len(c.tasks) == 0 {
+			c.first = no
+		}
+		c.tasks, c.lines = append(c.tasks, r), append(c.lines, no)
+		c.bytes += len(r.Payload)
+		c.last = no
+		return nil
+	})
+	if err != nil || len(c.tasks) == 0 {
+		return err
+	}
+	return f(c)
+}
+
+// mustHaveChanged is the error for a line that could be used when it was checked.
+func (b *bulkFile) mustHaveChanged() error {
+	return &payloadError{fmt.Errorf("%s has changed since it was checked", b.name)}
+}
+
+// bulkView is what became of a file, in JSON.
+type bulkView struct {
+	Queue     string `json:"queue"`
+	Submitted int64  `json:"submitted"`
+	Ready     int64  `json:"ready"`   // a token is there now
+	Waiting   int64  `json:"waiting"` // the rest: for a token, or for their instant
+	Skipped   int64  `json:"skipped"` // were in before
+}
+
+func (b *bulk) print() error {
+	v := bulkView{b.queue, b.submitted, b.ready, b.submitted - b.ready, b.skipped}
+	if b.a.json {
+		return b.a.printJSON(v)
+	}
+	header := []string{"SUBMITTED", "READY", "WAITING"}
+	row := []string{count(v.Submitted), count(v.Ready), count(v.Waiting)}
+	if b.resume {
+		header, row = append(header, "SKIPPED"), append(row, count(v.Skipped))
+	}
+	b.a.table(header, [][]string{row})
+	return nil
+}
