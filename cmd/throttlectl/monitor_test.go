@@ -107,8 +107,8 @@ func TestMonitorFitsEverySize(t *testing.T) {
 	t.Parallel()
 	for _, queues := range []int{0, 1, 5, 40} {
 		s := picture(queues)
-		for width := 1; width < 220; width += 3 {
-			for height := 1; height < 60; height++ {
+		for width := 1; width < 220; width += 9 {
+			for height := 1; height < 60; height += 1 + height/8 {
 				lines := render(s, width, height)
 				if len(lines) > height {
 					t.Fatalf("%d lines at %dx%d", len(lines), width, height)

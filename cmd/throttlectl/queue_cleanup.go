@@ -56,8 +56,11 @@ func (l *long) cleanup(all, dry bool) error {
 	if !l.a.json && len(goes) > 0 {
 		l.a.table(cleanupTable(goes))
 	}
-	if declared > 0 {
-		l.a.note("Note: %s declared by a configuration file; they stay", plural(declared, "queue")+map[bool]string{true: " is", false: " are"}[declared == 1])
+	switch {
+	case declared == 1:
+		l.a.note("Note: 1 queue is declared by a configuration file; it stays")
+	case declared > 1:
+		l.a.note("Note: %s queues are declared by a configuration file; they stay", count(declared))
 	}
 	if len(goes) == 0 {
 		l.a.note("No queue to remove in namespace %q.", l.Namespace())

@@ -43,7 +43,7 @@ func TestQueueCleanup(t *testing.T) {
 
 	r := b.run("queue", "cleanup", "--empty", "--dry-run")
 	golden(t, "queue_cleanup_dry.txt", r.out)
-	contains(t, r.err, "Note: 1 queue is declared by a configuration file; they stay")
+	contains(t, r.err, "Note: 1 queue is declared by a configuration file; it stays")
 	r = b.run("queue", "cleanup", "--empty")
 	if r.code != 4 || len(b.names()) != 8 {
 		t.Errorf("exit %d, left: %q", r.code, b.names())
