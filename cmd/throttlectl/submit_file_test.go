@@ -228,7 +228,7 @@ func TestInterruptAndResume(t *testing.T) {
 		}
 		b.must(cmd.Process.Signal(os.Interrupt))
 		if err := cmd.Wait(); err == nil {
-			t.Skip("it was faster than Ctrl-C")
+			t.Fatal("it ended before Ctrl-C reached it: the file is too short for this machine")
 		}
 		if code := cmd.ProcessState.ExitCode(); code != 1 {
 			t.Errorf("exit %d", code)
@@ -331,7 +331,7 @@ func TestRedisGoesAwayDuringAFile(t *testing.T) {
 	<-stopped
 	b.server.Continue()
 	if r.code == 0 {
-		t.Skip("it was faster than the stop")
+		t.Fatal("it ended before Redis was stopped: the file is too short for this machine")
 	}
 	if r.code != 6 && r.code != 5 {
 		t.Errorf("exit %d: %s", r.code, r.err)
@@ -388,10 +388,8 @@ func TestManyLinesInConstantMemory(t *testing.T) {
 		took := time.Since(begun)
 		text, err := os.ReadFile(report)
 		b.must(err)
-		var kib int
-		if _, err := fmt.Sscanf(string(text), "VmHWM: %d kB", &kib); err != nil {
-			t.Skipf("the peak of a process is not known here: %q", text)
-		}
+		var kib int // stays 0 where a process does not tell its peak
+		_, _ = fmt.Sscanf(string(text), "VmHWM: %d kB", &kib)
 		t.Logf("%d lines %v: %.0f lines/s, peak %d KiB", n, args[2:], float64(n)/took.Seconds(), kib)
 		if kib > 160<<10 { // 30 MiB; the race detector makes it several times that
 			t.Errorf("%d lines took %d KiB", n, kib)

@@ -49,7 +49,7 @@ local promotions = 100 -- over all queues of this claim
 -- turn takes up to n tasks of a queue whose start lies at or before the instant by,
 -- in memory; what it decides is written at the end.
 local function turn(q, n, by)
-  local taken = 0
+  local taken, largest = 0, q.big -- record: at first of all ever submitted, then of those seen
   if n > q.waiting then
     n = q.waiting
   end
@@ -57,13 +57,7 @@ local function turn(q, n, by)
     -- how many tokens are there for it
     local starts, f, r = {}, q.full_at, q.rem
     while #starts < n - taken do
-      local at = q.frozen
-      if q.n then
-        local t = bucket_at(q.n, q.p, q.b, f, r, 1)
-        if t > at then
-          at = t
-        end
-      end
+      local at = token_at(q, f, r)
       if at < now then
         at = now
       end
@@ -75,13 +69,7 @@ local function turn(q, n, by)
       end
       starts[#starts + 1] = at
     end
-    local want = math.floor(room / (q.big + 1))
-    if want < 8 then
-      want = 8
-    end
-    if want > #starts then
-      want = #starts
-    end
+    local want = math.min(math.max(1, math.floor(room / (largest + 1))), #starts)
     if want == 0 then
       break
     end
@@ -110,6 +98,7 @@ local function turn(q, n, by)
     local recs = redis.call('HMGET', K_TASKS .. q.name, unpack(ids))
     local ended = q.gone > 0 and redis.call('HMGET', K_ENDS .. q.name, unpack(ids))
     local k = 0
+    largest = 0
     for i = 1, #ids do
       local rec = recs[i]
       if ended and ended[i] then
@@ -145,6 +134,7 @@ local function turn(q, n, by)
         g[#g + 1] = rec
         q.seqs[#q.seqs + 1] = seq
         room = room - #rec
+        largest = math.max(largest, #rec)
         total = total + 1
       end
     end
@@ -158,7 +148,7 @@ local function turn(q, n, by)
 end
 
 -- open returns a due queue, read once, or false when it has left the index.
-local function open(name, score, index)
+local function open(name, index)
   local q = loaded[name]
   if q == nil then
     q = load_queue(name) or false
@@ -168,7 +158,7 @@ local function open(name, score, index)
     end
     loaded[name] = q
     if q then
-      q.score, q.had_gone = tonumber(score), q.gone
+      q.had_gone = q.gone
       q.from_front, q.from_list, q.granted, q.seqs = 0, 0, {}, {}
       local later = q.later
       promote(q, now, promotions)
@@ -185,11 +175,10 @@ for i = 6, #ARGV, 2 do
   local base, only = string.match(index, '^([^=]*)=?(.*)$')
   local handler = string.match(base, ':(.*)$') -- its slots serve all its pools
   local slots = tonumber(ARGV[i + 1]) - (used[handler] or 0)
-  local had
   if slots > most then
     slots = most
   end
-  had = slots
+  local had = slots
   if slots > 0 and not again then
     local due
     if only == '' then
@@ -201,7 +190,7 @@ for i = 6, #ARGV, 2 do
     local ready = {}
     for j = 1, #due, 2 do
       if tonumber(due[j + 1]) <= now then
-        local q = open(due[j], due[j + 1], base)
+        local q = open(due[j], base)
         if q then
           ready[#ready + 1] = q
         end
@@ -228,7 +217,7 @@ for i = 6, #ARGV, 2 do
         if hold <= 0 or room <= 0 then
           break
         end
-        local q = open(due[j], due[j + 1], base)
+        local q = open(due[j], base)
         if q then
           local k = turn(q, hold, now + ahead)
           hold, slots, most = hold - k, slots - k, most - k

@@ -24,11 +24,11 @@ local function load_queue(name)
 end
 
 -- token_at returns the earliest instant at which the queue's own limits let one
--- more task start; 0 when nothing limits it.
-local function token_at(q)
+-- more task start, with its bucket at full_at, rem; 0 when nothing limits it.
+local function token_at(q, full_at, rem)
   local at = q.frozen
   if q.n then
-    local t = bucket_at(q.n, q.p, q.b, q.full_at, q.rem, 1)
+    local t = bucket_at(q.n, q.p, q.b, full_at, rem, 1)
     if t > at then
       at = t
     end
@@ -52,7 +52,7 @@ local function next_at(q, now)
       t = tonumber(first[2])
     end
   end
-  local at = token_at(q)
+  local at = token_at(q, q.full_at, q.rem)
   if at > t then
     t = at
   end
