@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"time"
@@ -22,17 +23,20 @@ type Client struct {
 	rdb       redis.UniversalClient
 	namespace string
 	keys      keys
-	max       int // payload
+	max       int       // payload
+	own       io.Closer // the connection, where Open made it
 }
 
 // Options of a Client; the zero value is good.
 type Options struct {
 	Namespace  string // DefaultNamespace when empty
 	MaxPayload int    // bytes that Submit takes; DefaultMaxPayload when 0, at most HardMaxPayload
+
+	Redis RedisOptions // where Open connects to; New is given its connection
 }
 
-// New returns a client on a connection that the caller closes. Dial makes a fitting
-// one; one that repeats calls by itself (MaxRetries other than -1) is refused, since a
+// New returns a client on a connection that the caller closes. Most programs use Open,
+// which makes its own. Dial makes a fitting one; one that repeats calls by itself (MaxRetries other than -1) is refused, since a
 // call whose reply was lost would take effect twice.
 func New(rdb redis.UniversalClient, o Options) (*Client, error) {
 	if o.Namespace == "" {

@@ -27,6 +27,21 @@ type RedisOptions struct {
 	Server   string // name that the server's certificate must carry
 }
 
+// String shows the address and the user, and of a password only that there is one.
+func (o RedisOptions) String() string {
+	s := SafeURL(o.URL)
+	if o.Username != "" {
+		s += fmt.Sprintf(" as user %q", o.Username)
+	}
+	if o.Password != "" {
+		s += " with a password"
+	}
+	return s
+}
+
+// GoString is String: %#v must not print what %v hides.
+func (o RedisOptions) GoString() string { return o.String() }
+
 // Dial returns a connection pool with the settings that the scheduler needs: no call
 // is repeated behind its back, and a context ends a call in time. It does not connect.
 func Dial(o RedisOptions) (*redis.Client, error) {

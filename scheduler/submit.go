@@ -48,6 +48,27 @@ type Receipt struct {
 	EarliestStart time.Time
 }
 
+// Receipts are those of one SubmitMany, in the order of its tasks.
+type Receipts []Receipt
+
+// Ready is how many may start now: a token is there for each, and the queue is not held.
+func (r Receipts) Ready() int {
+	n := 0
+	for i := range r {
+		if r[i].ready() {
+			n++
+		}
+	}
+	return n
+}
+
+// Waiting is how many have to wait: for a token, their instant, or the queue.
+func (r Receipts) Waiting() int { return len(r) - r.Ready() }
+
+func (r *Receipt) ready() bool {
+	return r.State == "waiting" && r.Position == 0 && !r.EarliestStart.IsZero()
+}
+
 // Submit puts one task into its queue. When it returns without an error the task is
 // in Redis. An own id that is taken is ErrTaskExists; an unknown queue is a
 // *NotFoundError; what is wrong with the task itself an *InvalidError.
@@ -62,7 +83,7 @@ func (c *Client) Submit(ctx context.Context, r SubmitRequest) (Receipt, error) {
 // SubmitMany puts many tasks into one queue, in order, in calls of up to 256. All are
 // checked before the first goes out. It returns the receipts of those that are in
 // Redis; with an error, that is how many of the first ones.
-func (c *Client) SubmitMany(ctx context.Context, queue string, tasks []SubmitRequest) ([]Receipt, error) {
+func (c *Client) SubmitMany(ctx context.Context, queue string, tasks []SubmitRequest) (Receipts, error) {
 	if err := CheckName("queue", queue); err != nil {
 		return nil, err
 	}
@@ -74,7 +95,7 @@ func (c *Client) SubmitMany(ctx context.Context, queue string, tasks []SubmitReq
 			return nil, err
 		}
 	}
-	receipts := make([]Receipt, 0, len(tasks))
+	receipts := make(Receipts, 0, len(tasks))
 	for len(tasks) > 0 {
 		n, size := 0, 0
 		for n < len(tasks) && n < submitChunk && (n == 0 || size+len(tasks[n].Payload) <= submitBytes) {

@@ -68,12 +68,8 @@ func (b *bulk) send(c *chunk) error {
 	}
 	b.doubt = true
 	receipts, err := b.SubmitMany(b.ctx, b.queue, c.tasks)
-	for _, r := range receipts {
-		b.submitted++
-		if r.State == "waiting" && r.Position == 0 {
-			b.ready++
-		}
-	}
+	b.submitted += int64(len(receipts))
+	b.ready += int64(receipts.Ready())
 	if err != nil {
 		return err
 	}

@@ -28,9 +28,18 @@ func spelled(s scheduler.QueueSpec) [][2]string {
 		{"retry-max", exact(s.Retry.Max)},
 		{"jitter", level(s.Retry.Jitter)},
 		{"history", count(int64(s.History))},
+		{"max-length", bound(s.MaxLength)},
 		{"expire-after", (*expiryFlag)(&s.ExpireAfter).String()},
 		{"paused", yesNo(s.Paused)},
 	}
+}
+
+// bound is how many tasks a queue takes in; 0 is any number.
+func bound(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return count(int64(n))
 }
 
 func yesNo(b bool) string {

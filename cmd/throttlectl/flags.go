@@ -55,6 +55,7 @@ func (q *queueFlags) register(c *cobra.Command) {
 	f.Var((*durationFlag)(&s.Retry.Max), "retry-max", "longest `delay` before a retry")
 	f.Float64Var(&s.Retry.Jitter, "jitter", s.Retry.Jitter, "random `part` of a delay that is left out, 0 to 1")
 	f.Var((*expiryFlag)(&s.ExpireAfter), "expire-after", "`time` without a task after which the queue goes, or never")
+	f.IntVar(&s.MaxLength, "max-length", s.MaxLength, "`number` of waiting and scheduled tasks above which a submit is refused; 0 for no bound")
 	f.IntVar(&s.History, "history", s.History, "`number` of ended tasks that are kept")
 }
 
@@ -66,7 +67,7 @@ func (q *queueFlags) change(c *cobra.Command) scheduler.QueueChange {
 		Timeout: given(c, "timeout", &s.Timeout), MaxAttempts: given(c, "max-attempts", &s.Retry.MaxAttempts),
 		RetryMin: given(c, "retry-min", &s.Retry.Min), RetryMax: given(c, "retry-max", &s.Retry.Max),
 		Jitter: given(c, "jitter", &s.Retry.Jitter), History: given(c, "history", &s.History),
-		ExpireAfter: given(c, "expire-after", &s.ExpireAfter),
+		ExpireAfter: given(c, "expire-after", &s.ExpireAfter), MaxLength: given(c, "max-length", &s.MaxLength),
 	}
 }
 

@@ -21,8 +21,10 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) {
-	for _, name := range []string{config.EnvRedisURL, config.EnvNamespace, config.EnvConfig} {
-		os.Unsetenv(name) // what the machine is set to is no part of a test
+	for _, e := range os.Environ() {
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "THROTTLE_REDIS_") || name == config.EnvNamespace || name == config.EnvConfig {
+			os.Unsetenv(name) // what the machine is set to is no part of a test
+		}
 	}
 	os.Exit(m.Run())
 }

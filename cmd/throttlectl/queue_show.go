@@ -77,6 +77,7 @@ func queueFacts(q scheduler.Queue, workers []scheduler.Worker) [][2]string {
 		[2]string{"timeout", exact(q.Timeout)},
 		[2]string{"retry", fmt.Sprintf("%s, delays %s to %s, jitter %s", plural(int64(q.Retry.MaxAttempts), "attempt"), exact(q.Retry.Min), exact(q.Retry.Max), level(q.Retry.Jitter))},
 		[2]string{"history", fmt.Sprintf("%s of %s kept", count(q.Ended), plural(int64(q.History), "ended task"))},
+		[2]string{"max length", maxLength(q)},
 		[2]string{"expires", expires(q)},
 		[2]string{"created", clock(q.Created)},
 	)
@@ -89,6 +90,13 @@ func queueFacts(q scheduler.Queue, workers []scheduler.Worker) [][2]string {
 		}
 	}
 	return rows
+}
+
+func maxLength(q scheduler.Queue) string {
+	if q.MaxLength == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%s waiting and scheduled; more are refused", count(int64(q.MaxLength)))
 }
 
 func servedBy(q scheduler.Queue, workers []scheduler.Worker) string {

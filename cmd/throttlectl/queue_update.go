@@ -37,7 +37,7 @@ says again.`,
 				change.Rate = &r
 			}
 			if change == (scheduler.QueueChange{}) {
-				return usagef("queue update %s changes nothing: give at least one of --rate, --handler, --pool, --timeout, --max-attempts, --retry-min, --retry-max, --jitter, --history, --expire-after", args[0])
+				return usagef("queue update %s changes nothing: give at least one of --rate, --handler, --pool, --timeout, --max-attempts, --retry-min, --retry-max, --jitter, --history, --max-length, --expire-after", args[0])
 			}
 			return a.connected(func(s *session) error { return s.update(args[0], change) })
 		},

@@ -78,7 +78,7 @@ func (s *session) wait(url string) error {
 		return &explainedError{fmt.Sprintf("Redis at %s is not reachable (tried for %s): %s; start it, or name another one with --redis-url, THROTTLE_REDIS_URL or the configuration file",
 			url, span(limit), cause(err)), err}
 	case strings.HasPrefix(err.Error(), "NOAUTH"), strings.HasPrefix(err.Error(), "WRONGPASS"):
-		return fmt.Errorf("redis at %s: %w; user and password go into THROTTLE_REDIS_URL or the configuration file", url, err)
+		return fmt.Errorf("redis at %s: %w; user and password go into THROTTLE_REDIS_URL, THROTTLE_REDIS_USERNAME and THROTTLE_REDIS_PASSWORD, or the configuration file", url, err)
 	}
 	return fmt.Errorf("redis at %s: %w", url, err)
 }

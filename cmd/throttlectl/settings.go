@@ -22,24 +22,14 @@ func (a *app) settings() (*config.Config, error) {
 		return nil, usagef("--timeout %s: must be more than 0", a.timeout)
 	}
 	if scheduler.HasPassword(a.redisURL) {
-		return nil, usagef("--redis-url holds a password, which others could see in the list of processes; put it into %s or into the configuration file", config.EnvRedisURL)
+		return nil, usagef("--redis-url holds a password, which others could see in the list of processes; put it into THROTTLE_REDIS_PASSWORD, %s or the configuration file", config.EnvRedisURL)
 	}
 	cfg, err := a.file()
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.ApplyEnv(nil); err != nil {
+	if err := cfg.Override(config.Flags{RedisURL: a.redisURL, Namespace: a.namespace}, nil); err != nil {
 		return nil, &usageError{err}
-	}
-	if a.redisURL != "" {
-		if err := cfg.SetRedisURL(a.redisURL); err != nil {
-			return nil, usagef("--redis-url: %w", err)
-		}
-	}
-	if a.namespace != "" {
-		if err := cfg.SetNamespace(a.namespace); err != nil {
-			return nil, usagef("--namespace: %w", err)
-		}
 	}
 	a.loaded = cfg
 	return cfg, nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/throttlerd/throttlerd/internal/environ"
 	"github.com/throttlerd/throttlerd/runtime/config"
 )
 
@@ -117,6 +118,11 @@ func TestPasswords(t *testing.T) {
 		{"redis://:s3cret@127.0.0.1:x/0", []string{"queue", "list"}, exitUsage},
 		{"", []string{"-c", file, "queue", "list"}, exitOK},
 	}
+	t.Setenv(environ.Password, "s3cret")
+	if r := b.run("queue", "list"); r.code != exitOK { // --redis-url has no password
+		t.Errorf("%+v", r)
+	}
+	t.Setenv(environ.Password, "")
 	for _, s := range runs {
 		t.Setenv(config.EnvRedisURL, s.env)
 		r := run("", s.args...)
@@ -127,7 +133,7 @@ func TestPasswords(t *testing.T) {
 			t.Errorf("%q with %q prints the password: %s%s", s.args, s.env, r.out, r.err)
 		}
 		if r.code == exitFailed {
-			contains(t, r.err, "user and password go into THROTTLE_REDIS_URL or the configuration file")
+			contains(t, r.err, "THROTTLE_REDIS_PASSWORD")
 		}
 	}
 }

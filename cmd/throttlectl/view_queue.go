@@ -32,6 +32,7 @@ type queueView struct {
 	TimeoutSeconds     float64       `json:"timeout_seconds"`
 	Retry              retryView     `json:"retry"`
 	History            int           `json:"history"`
+	MaxLength          *int          `json:"max_length"`           // null: no bound
 	ExpireAfterSeconds *float64      `json:"expire_after_seconds"` // null: never
 	Owner              *string       `json:"owner"`
 	Declared           *settingsView `json:"declared"` // null where the file's settings are in force
@@ -54,6 +55,7 @@ type settingsView struct {
 	TimeoutSeconds     float64   `json:"timeout_seconds"`
 	Retry              retryView `json:"retry"`
 	History            int       `json:"history"`
+	MaxLength          *int      `json:"max_length"`
 	ExpireAfterSeconds *float64  `json:"expire_after_seconds"`
 }
 
@@ -65,7 +67,7 @@ func viewQueue(q scheduler.Queue, workers []scheduler.Worker) queueView {
 		Waiting: q.Waiting, Scheduled: q.Scheduled, Running: q.Running, Dead: q.Dead,
 		CompletedTotal: q.Completed, FailedTotal: q.Failed,
 		TokensSpentTotal: q.TokensSpent, TokensWastedTotal: q.TokensWasted, FrozenUntil: instant(q.FrozenUntil),
-		TimeoutSeconds: q.Timeout.Seconds(), Retry: viewRetry(q.Retry), History: q.History,
+		TimeoutSeconds: q.Timeout.Seconds(), Retry: viewRetry(q.Retry), History: q.History, MaxLength: optional(q.MaxLength),
 		ExpireAfterSeconds: optional(q.ExpireAfter.Seconds()), Owner: optional(q.Owner), CreatedAt: instant(q.Created),
 	}
 	if !q.Rate.IsZero() {
@@ -75,7 +77,7 @@ func viewQueue(q scheduler.Queue, workers []scheduler.Worker) queueView {
 	if d := q.Declared; d != nil {
 		v.Declared = &settingsView{
 			Handler: d.Handler, Pool: d.Pool, Rate: d.Rate.String(), Paused: d.Paused,
-			TimeoutSeconds: d.Timeout.Seconds(), Retry: viewRetry(d.Retry), History: d.History,
+			TimeoutSeconds: d.Timeout.Seconds(), Retry: viewRetry(d.Retry), History: d.History, MaxLength: optional(d.MaxLength),
 			ExpireAfterSeconds: optional(d.ExpireAfter.Seconds()),
 		}
 	}

@@ -25,7 +25,7 @@ func loadConfig(c *cobra.Command, flag string) (*config.Config, error) {
 	if err := show(c, diags); err != nil {
 		return nil, err
 	}
-	if err := cfg.ApplyEnv(nil); err != nil {
+	if err := cfg.Override(config.Flags{}, nil); err != nil {
 		return nil, &usageError{err}
 	}
 	return cfg, nil

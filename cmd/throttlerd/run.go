@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,13 +13,11 @@ import (
 	"github.com/throttlerd/throttlerd/runtime"
 	"github.com/throttlerd/throttlerd/runtime/config"
 	"github.com/throttlerd/throttlerd/runtime/daemon"
-	"github.com/throttlerd/throttlerd/scheduler"
 )
 
 func runCommand() *cobra.Command {
-	var file, level string
-	var pools, queues []string
-	var concurrency int
+	var file string
+	var worker workerFlags
 	c := &cobra.Command{
 		Use:   "run [-c FILE|DIR]",
 		Short: "Serve the handlers that a file declares",
@@ -31,47 +28,28 @@ func runCommand() *cobra.Command {
 		Example: "  throttlerd run -c config.hcl\n  throttlerd run --pool batch --pool default --concurrency 512\n  throttlerd run --queue deploys",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := worker.complete(c, nil); err != nil {
+				return &usageError{err}
+			}
 			cfg, err := loadConfig(c, file)
 			if err != nil {
 				return err
 			}
-			if c.Flags().Changed("concurrency") {
-				if concurrency < 1 {
-					return &usageError{fmt.Errorf("--concurrency %d: must be at least 1", concurrency)}
-				}
-				cfg.Concurrency = concurrency
-			}
-			for _, p := range pools {
-				if p != "*" {
-					if err := scheduler.CheckName("pool", p); err != nil {
-						return &usageError{err}
-					}
-				}
-			}
-			for _, q := range queues {
-				if err := scheduler.CheckName("queue", q); err != nil {
-					return &usageError{err}
-				}
-			}
-			if len(pools) > 0 && len(queues) > 0 {
-				return &usageError{errors.New("--pool and --queue exclude each other: a queue is served whatever its pool")}
+			if worker.concurrency > 0 {
+				cfg.Concurrency = worker.concurrency
 			}
 			if len(cfg.Handlers) == 0 {
 				return &fileError{errors.New("nothing to serve: the configuration declares no handler")}
 			}
-			log, err := newLog(c.ErrOrStderr(), cfg.Log, level)
+			log, err := newLog(c.ErrOrStderr(), cfg.Log, worker.level)
 			if err != nil {
 				return err
 			}
-			return serve(c, daemon.Options{Config: cfg, Pools: pools, Queues: queues, Log: log}, file)
+			return serve(c, daemon.Options{Config: cfg, Pools: worker.pools, Queues: worker.queues, Log: log}, file)
 		},
 	}
-	f := c.Flags()
-	f.StringVarP(&file, "config", "c", "", "configuration file or directory (THROTTLE_CONFIG, ./config.hcl)")
-	f.StringArrayVar(&pools, "pool", nil, "serve the queues of this pool; repeatable; '*' is all (default \"default\")")
-	f.StringArrayVar(&queues, "queue", nil, "serve only this queue, whatever its pool; repeatable")
-	f.IntVar(&concurrency, "concurrency", 0, "tasks at once in this worker, over what the file says")
-	f.StringVar(&level, "log-level", "", "trace, debug, info, warn, error or off, over what the file says")
+	c.Flags().StringVarP(&file, "config", "c", "", "configuration file or directory (THROTTLE_CONFIG, ./config.hcl)")
+	worker.register(c)
 	return c
 }
 
@@ -141,7 +119,7 @@ func reread(log hclog.Logger, file string) *config.Config {
 		log.Error("reload refused: the configuration has mistakes", "error", diags.Error())
 		return nil
 	}
-	if err := cfg.ApplyEnv(nil); err != nil {
+	if err := cfg.Override(config.Flags{}, nil); err != nil {
 		log.Error("reload refused", "error", err)
 		return nil
 	}

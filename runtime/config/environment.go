@@ -2,14 +2,16 @@ package config
 
 import (
 	"fmt"
-	"os"
+	"strings"
+
+	"github.com/throttlerd/throttlerd/internal/environ"
 )
 
 // The environment variables that stand between flags and files.
 const (
-	EnvRedisURL  = "THROTTLE_REDIS_URL"
-	EnvNamespace = "THROTTLE_NAMESPACE"
-	EnvConfig    = "THROTTLE_CONFIG"
+	EnvRedisURL  = environ.RedisURL
+	EnvNamespace = environ.Namespace
+	EnvConfig    = environ.Config
 )
 
 // DefaultPath is read when neither a flag nor the environment names a file.
@@ -17,62 +19,100 @@ const DefaultPath = "config.hcl"
 
 // Path says which file or directory to load: the flag's, else THROTTLE_CONFIG's, else
 // DefaultPath. chosen is false for the last: then it may be absent. lookup nil is
-// os.LookupEnv. An empty value counts as unset, here and in ApplyEnv.
-func Path(flag string, lookup func(string) (string, bool)) (path string, chosen bool) {
+// os.LookupEnv. An empty value counts as unset, here and in Override.
+func Path(flag string, lookup environ.Lookup) (path string, chosen bool) {
 	if flag != "" {
 		return flag, true
 	}
-	if v := lookupSet(lookup, EnvConfig); v != "" {
+	if v := lookup.Get(EnvConfig); v != "" {
 		return v, true
 	}
 	return DefaultPath, false
 }
 
-// ApplyEnv puts THROTTLE_REDIS_URL and THROTTLE_NAMESPACE over what the files say.
-// Flags come after it: SetRedisURL, SetNamespace. lookup nil is os.LookupEnv. The
-// Config is unchanged when there is an error.
-func (c *Config) ApplyEnv(lookup func(string) (string, bool)) error {
+// Flags are what a command line says; empty is not given.
+type Flags struct{ RedisURL, Namespace string }
+
+// Override puts the environment (THROTTLE_NAMESPACE, THROTTLE_REDIS_…) over what the
+// files say, and flags over both. An address replaces user and password of the one
+// before it, so that a file's password is never sent to another server; user and
+// password of variables of their own go with whatever address is in force. An error
+// names what it is about; the Config is unchanged then.
+func (c *Config) Override(f Flags, lookup environ.Lookup) error {
 	changed := *c
-	if v := lookupSet(lookup, EnvNamespace); v != "" {
-		if err := changed.SetNamespace(v); err != nil {
-			return fmt.Errorf("%s: %w", EnvNamespace, err)
-		}
+	if err := changed.overrideNamespace(f, lookup); err != nil {
+		return err
 	}
-	if v := lookupSet(lookup, EnvRedisURL); v != "" {
-		if err := changed.SetRedisURL(v); err != nil {
-			return fmt.Errorf("%s: %w", EnvRedisURL, err)
-		}
+	env, err := environ.ReadRedis(lookup)
+	if err != nil {
+		return err
+	}
+	if err := changed.Redis.override(f, env); err != nil {
+		return err
 	}
 	*c = changed
 	return nil
 }
 
-// SetNamespace replaces the namespace, if it is a name.
-func (c *Config) SetNamespace(s string) error {
-	if err := CheckName("namespace", s); err != nil {
-		return err
+func (c *Config) overrideNamespace(f Flags, lookup environ.Lookup) error {
+	from, name := "--namespace", f.Namespace
+	if name == "" {
+		from, name = EnvNamespace, lookup.Get(EnvNamespace)
 	}
-	c.Namespace = s
+	if name == "" {
+		return nil
+	}
+	if err := CheckName("namespace", name); err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
+	c.Namespace = name
 	return nil
 }
 
-// SetRedisURL replaces the address together with user and password, so that the
-// file's password is never sent to another server. The files of the tls block stay,
-// for a rediss:// address.
-func (c *Config) SetRedisURL(s string) error {
-	r, err := ParseRedisURL(s)
-	if err != nil {
-		return err
+func (r *Redis) override(f Flags, env environ.Redis) error {
+	from, address := "--redis-url", f.RedisURL
+	if address == "" {
+		from, address = EnvRedisURL, env.URL
 	}
-	r.TLS = c.Redis.TLS
-	c.Redis = r
+	if address != "" {
+		next, err := ParseRedisURL(address)
+		if err != nil {
+			return fmt.Errorf("%s: %w", from, err)
+		}
+		if next.Username != "" && env.Username != "" {
+			return fmt.Errorf("%s names a user, and %s another: take one of them out", from, environ.Username)
+		}
+		if next.Password != "" && env.Password != "" {
+			return fmt.Errorf("%s holds a password, and %s or %s another: take one of them out", from, environ.Password, environ.PasswordFile)
+		}
+		next.TLS = r.TLS // for a rediss:// address
+		*r = next
+	}
+	put(&r.Username, env.Username)
+	put(&r.Password, env.Password)
+	r.overrideTLS(env)
 	return nil
 }
 
-func lookupSet(lookup func(string) (string, bool), name string) string {
-	if lookup == nil {
-		lookup = os.LookupEnv
+// overrideTLS leaves an address without TLS as it is: its variables may be set for
+// other programs of the machine.
+func (r *Redis) overrideTLS(env environ.Redis) {
+	if env.CAFile+env.CertFile+env.ServerName == "" || !strings.HasPrefix(r.URL, "rediss:") {
+		return
 	}
-	v, _ := lookup(name)
-	return v
+	var t TLS
+	if r.TLS != nil {
+		t = *r.TLS
+	}
+	put(&t.CAFile, env.CAFile)
+	put(&t.CertFile, env.CertFile)
+	put(&t.KeyFile, env.KeyFile)
+	put(&t.ServerName, env.ServerName)
+	r.TLS = &t
+}
+
+func put(to *string, v string) {
+	if v != "" {
+		*to = v
+	}
 }

@@ -1,12 +1,17 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/throttlerd/throttlerd/internal/environ"
 )
 
 // env is an environment of the given variables.
-func env(pairs ...string) func(string) (string, bool) {
+func env(pairs ...string) environ.Lookup {
 	return func(name string) (string, bool) {
 		for i := 0; i < len(pairs); i += 2 {
 			if pairs[i] == name {
@@ -20,7 +25,7 @@ func env(pairs ...string) func(string) (string, bool) {
 func TestPath(t *testing.T) {
 	tests := []struct {
 		flag   string
-		env    func(string) (string, bool)
+		env    environ.Lookup
 		path   string
 		chosen bool
 	}{
@@ -43,33 +48,53 @@ namespace = "file"
 redis {
   url = "redis://me:hunter2@file"
 }`
-	c := mustLoad(t, "")
-	if err := c.ApplyEnv(env()); err != nil || c.Namespace != "throttle" || c.Redis.URL != "redis://127.0.0.1:6379/0" {
-		t.Errorf("default: %v, %v", c, err)
+	pw := filepath.Join(t.TempDir(), "pw")
+	if err := os.WriteFile(pw, []byte("of a file\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	c = mustLoad(t, file)
-	if err := c.ApplyEnv(env(EnvNamespace, "", EnvRedisURL, "")); err != nil || c.Namespace != "file" || c.Redis.Password != "hunter2" {
-		t.Errorf("file: %v, %v", c, err)
+	const local = "redis://127.0.0.1:6379/0"
+	flags := Flags{RedisURL: "redis://flag:1", Namespace: "flag"}
+	tests := []struct {
+		name      string
+		file      string
+		flags     Flags
+		env       environ.Lookup
+		namespace string
+		redis     Redis
+	}{
+		{"default", "", Flags{}, env(), "throttle", Redis{URL: local}},
+		{"file", file, Flags{}, env(EnvNamespace, "", EnvRedisURL, ""), "file", Redis{"redis://file", "me", "hunter2", nil}},
+		{"environment", file, Flags{}, env(EnvNamespace, "env", EnvRedisURL, "redis://env:1"), "env", Redis{URL: "redis://env:1"}},
+		{"flags", file, flags, env(EnvNamespace, "env", EnvRedisURL, "redis://env:1"), "flag", Redis{URL: "redis://flag:1"}},
+		{"flags alone", "", flags, env(), "flag", Redis{URL: "redis://flag:1"}},
+		{"password of the environment", file, Flags{}, env(environ.Password, "sesame"), "file", Redis{"redis://file", "me", "sesame", nil}},
+		{"user and password file", file, Flags{}, env(environ.Username, "you", environ.PasswordFile, pw), "file", Redis{"redis://file", "you", "of a file", nil}},
+		{"address of a flag, password of the environment", "", flags, env(environ.Password, "sesame"), "flag", Redis{"redis://flag:1", "", "sesame", nil}},
+		{"TLS", "", Flags{}, env(EnvRedisURL, "rediss://env", environ.CAFile, "ca"), "throttle", Redis{"rediss://env", "", "", &TLS{CAFile: "ca"}}},
+		{"TLS for others", "", Flags{}, env(environ.CAFile, "ca"), "throttle", Redis{URL: local}},
 	}
-	if err := c.ApplyEnv(env(EnvNamespace, "env", EnvRedisURL, "redis://env:1")); err != nil ||
-		c.Namespace != "env" || c.Redis != (Redis{URL: "redis://env:1"}) {
-		t.Errorf("environment: %v, %v", c, err)
-	}
-	if err := c.SetNamespace("flag"); err != nil || c.Namespace != "flag" {
-		t.Errorf("flag: %v, %v", c, err)
-	}
-	if err := c.SetRedisURL("redis://flag:1"); err != nil || c.Redis.URL != "redis://flag:1" {
-		t.Errorf("flag: %v, %v", c, err)
+	for _, tt := range tests {
+		c := mustLoad(t, tt.file)
+		err := c.Override(tt.flags, tt.env)
+		if err != nil || c.Namespace != tt.namespace || !reflect.DeepEqual(c.Redis, tt.redis) {
+			t.Errorf("%s: %q %#v %q, %v", tt.name, c.Namespace, c.Redis, c.Redis.Password, err)
+		}
 	}
 }
 
 func TestBadEnvironmentChangesNothing(t *testing.T) {
-	for _, lookup := range []func(string) (string, bool){
+	for _, lookup := range []environ.Lookup{
 		env(EnvNamespace, "Not A Name"),
 		env(EnvNamespace, "good", EnvRedisURL, "redis://:hunter2@h:port"),
+		env(EnvNamespace, "good", EnvRedisURL, "redis://:hunter2@h", environ.Password, "hunter2"),
+		env(EnvNamespace, "good", EnvRedisURL, "redis://me@h", environ.Username, "you"),
+		env(environ.Password, "hunter2", environ.PasswordFile, "hunter2.txt"),
+		env(environ.PasswordFile, "/nowhere/to/be/found"),
+		env(environ.PasswordFile, os.DevNull),
+		env(environ.KeyFile, "key"),
 	} {
 		c := mustLoad(t, "")
-		err := c.ApplyEnv(lookup)
+		err := c.Override(Flags{}, lookup)
 		if err == nil || !strings.HasPrefix(err.Error(), "THROTTLE_") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v", err)
 		}

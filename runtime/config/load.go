@@ -28,7 +28,7 @@ type Options struct {
 // Load reads a file, or all *.hcl files of a directory in the order of their names
 // as if they were one. The Config is nil exactly when the diagnostics have errors.
 // It reports all mistakes at once; only a file that can't be parsed hides those
-// behind it. It reads the environment only where a file says env(…): see ApplyEnv.
+// behind it. It reads the environment only where a file says env(…): see Override.
 func Load(path string, opts Options) (*Config, Diagnostics) {
 	if opts.LookupEnv == nil {
 		opts.LookupEnv = os.LookupEnv
