@@ -37,6 +37,16 @@ func Build(tb testing.TB) Binaries {
 	return b
 }
 
+// Programs is the directory of throttlerd and throttlectl, with the plugins in plugins/.
+func Programs(tb testing.TB) string {
+	tb.Helper()
+	b := Build(tb)
+	if _, err := ctl(); err != nil {
+		tb.Fatal(err)
+	}
+	return filepath.Dir(b.Throttlerd)
+}
+
 // Main runs the tests of a package that uses Build, and cleans up after them.
 func Main(m *testing.M) int {
 	defer func() {
@@ -68,7 +78,7 @@ func buildCtl() (string, error) {
 }
 
 func build(out string, packages ...string) error {
-	root, err := moduleRoot()
+	root, err := root()
 	if err != nil {
 		return err
 	}
@@ -83,8 +93,17 @@ func build(out string, packages ...string) error {
 	return nil
 }
 
-// moduleRoot is the nearest directory above the test's that holds go.mod.
-func moduleRoot() (string, error) {
+// ModuleRoot is the nearest directory above the test's that holds go.mod.
+func ModuleRoot(tb testing.TB) string {
+	tb.Helper()
+	dir, err := root()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return dir
+}
+
+func root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err

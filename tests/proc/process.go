@@ -57,10 +57,9 @@ func Start(tb testing.TB, args ...string) *Process {
 	tb.Helper()
 	p := &Process{tb: tb, exited: make(chan struct{})}
 	p.cmd = exec.Command(Build(tb).Throttlerd, args...)
-	p.cmd.Env = environment()
+	p.cmd.Env = Environment()
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := launch(p.cmd); err != nil {
+	if err := Launch(p.cmd); err != nil {
 		tb.Fatal(err)
 	}
 	p.PID = p.cmd.Process.Pid
@@ -77,9 +76,11 @@ func Start(tb testing.TB, args ...string) *Process {
 	return p
 }
 
-// launch starts a command from a thread that lives as long as the test process, since
-// Pdeathsig is about the thread that started it.
-func launch(cmd *exec.Cmd) error {
+// Launch starts a command in a process group of its own, which the kernel kills when the
+// test's process dies. It does so from a thread that lives as long as that, since
+// Pdeathsig is about the thread that started a process.
+func Launch(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	launching.Do(func() {
 		go func() {
 			runtime.LockOSThread()
@@ -98,8 +99,8 @@ var (
 	launches  = make(chan func())
 )
 
-// environment is the test's own without settings of the product.
-func environment() []string {
+// Environment is the test's own without settings of the product.
+func Environment() []string {
 	var env []string
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "THROTTLE_") && !strings.HasPrefix(e, "REDIS_") {
@@ -212,13 +213,12 @@ func Ctl(tb testing.TB, args ...string) Result {
 func run(tb testing.TB, program string, args []string) Result {
 	tb.Helper()
 	cmd := exec.Command(program, args...)
-	cmd.Env = environment()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Env = Environment()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second
 	began := time.Now()
-	if err := launch(cmd); err != nil {
+	if err := Launch(cmd); err != nil {
 		tb.Fatal(err)
 	}
 	stop := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
