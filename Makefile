@@ -15,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 BUILD   := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test redis check bench generate fmt cover clean
+.PHONY: help build install demo test programs check bench generate fmt cover clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,17 +35,17 @@ install: build ## Install both commands into PREFIX/bin, plugins beside them
 demo: build ## Watch 30 tasks start at 10/1s:5, checked against the limit
 	@$(GO) run ./tests/demo
 
-test: redis ## Run all tests, on a real redis-server
+test: programs ## Run all tests, on a real redis-server
 	@$(if $(RACE),,echo "test: no C compiler, so the race detector is off")
 	$(GO) test $(TESTFLAGS) ./...
 
-redis: ## Find a redis-server for the tests, or install one
-	@scripts/redis
+programs: ## Find redis-server and tmux for the tests, or install them
+	@scripts/programs
 
 check: ## Format, vet, staticcheck, import borders, generated code (edits nothing)
 	@GO='$(GO)' scripts/check
 
-bench: build redis ## Measure throughput, latency and idle cost
+bench: build programs ## Measure throughput, latency and idle cost
 	@$(GO) test -tags bench -count=1 -v ./tests/bench
 
 generate: ## Write the generated code of the plugin protocol
@@ -55,7 +55,7 @@ fmt: ## Format Go code and the example configuration
 	gofmt -w .
 	$(GO) run ./cmd/throttlerd fmt config.hcl.example
 
-cover: redis ## Run all tests with coverage, into cover.html
+cover: programs ## Run all tests with coverage, into cover.html
 	$(GO) test -timeout 14m -coverpkg=./... -coverprofile=cover.out ./...
 	$(GO) tool cover -html=cover.out -o cover.html
 	@$(GO) tool cover -func=cover.out | tail -n 1
