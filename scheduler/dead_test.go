@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 )
@@ -24,30 +23,46 @@ func TestDeadTasks(t *testing.T) {
 			}
 			settle(t, s, out...)
 		}
-		seen := 0
-		if err := c.EachDead(ctx, "q", func(x Task) error {
-			seen++
-			switch {
-			case x.LastError == "error 7":
-				_, err := c.RetryTask(ctx, x.ID)
-				return err
-			case x.LastError == "error 3":
-				return c.DeleteDead(ctx, x.ID)
+		seen, retried, deleted := 0, 0, 0
+		var threes []Task
+		if err := c.EachDead(ctx, "q", func(page []Task) error {
+			var sevens, page3 []Task
+			for _, x := range page {
+				seen++
+				switch x.LastError {
+				case "error 7":
+					sevens = append(sevens, x)
+				case "error 3":
+					page3 = append(page3, x)
+				}
 			}
-			return nil
+			n, err := c.RetryDead(ctx, sevens)
+			if err != nil {
+				return err
+			}
+			retried += n
+			n, err = c.DeleteDead(ctx, page3)
+			deleted += n
+			threes = append(threes, page3...)
+			return err
 		}); err != nil {
 			t.Fatal(err)
 		}
 		q := statusOf(t, c, "q")
-		if seen != 450 || q.Waiting != 45 || q.Dead != 360 {
-			t.Errorf("%d seen, %d wait again, %d are dead", seen, q.Waiting, q.Dead)
+		if seen != 450 || retried != 45 || deleted != 45 || q.Waiting != 45 || q.Dead != 360 {
+			t.Errorf("%d seen, %d retried, %d deleted, %d wait again, %d are dead", seen, retried, deleted, q.Waiting, q.Dead)
 		}
-		if err := c.DeleteDead(ctx, "t007"); !errors.Is(err, ErrConflict) {
-			t.Errorf("delete of a waiting task: %v", err)
+		waits, err := c.Task(ctx, "t007")
+		if err != nil {
+			t.Fatal(err)
 		}
-		var unknown *NotFoundError
-		if err := c.DeleteDead(ctx, "t003"); !errors.As(err, &unknown) {
-			t.Errorf("deleted twice: %v", err)
+		for _, moved := range [][]Task{threes, {waits}} { // deleted before, and not dead
+			if n, err := c.DeleteDead(ctx, moved); n != 0 || err != nil {
+				t.Errorf("%d deleted again, %v", n, err)
+			}
+			if n, err := c.RetryDead(ctx, moved); n != 0 || err != nil {
+				t.Errorf("%d retried that are not dead, %v", n, err)
+			}
 		}
 		if _, err := c.Submit(ctx, SubmitRequest{Queue: "q", ID: "t003"}); err != nil {
 			t.Errorf("the id of a deleted task is not free: %v", err)

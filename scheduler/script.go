@@ -93,6 +93,40 @@ func (s *script) run(ctx context.Context, rdb redis.UniversalClient, k keys, arg
 	return []any{v}, nil
 }
 
+// runEach makes many calls of the script in one round trip, each a step of its own: the
+// replies of those that went well come back with the first error.
+func (s *script) runEach(ctx context.Context, rdb redis.UniversalClient, k keys, calls [][]any) ([][]any, error) {
+	if len(calls) == 0 {
+		return nil, nil
+	}
+	first, err := s.run(ctx, rdb, k, calls[0]...) // after it the server knows the script
+	if err != nil {
+		return nil, err
+	}
+	replies := append(make([][]any, 0, len(calls)), first)
+	cmds, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its error
+		for _, args := range calls[1:] {
+			p.Do(ctx, s.evalsha(k, args)...)
+		}
+		return nil
+	})
+	for _, cmd := range cmds {
+		v, cerr := cmd.(*redis.Cmd).Result()
+		if cerr != nil {
+			if err == nil {
+				err = redisError(cerr)
+			}
+			continue
+		}
+		list, ok := v.([]any)
+		if !ok {
+			list = []any{v}
+		}
+		replies = append(replies, list)
+	}
+	return replies, err
+}
+
 func isNoScript(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT")
 }

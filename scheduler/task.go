@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,17 +75,41 @@ func (c *Client) Task(ctx context.Context, id string) (Task, error) {
 }
 
 func (c *Client) inspect(ctx context.Context, queue, internal string) (Task, error) {
-	reply, err := c.run(ctx, inspectScript, queue, internal)
+	tasks, err := c.inspectAll(ctx, queue, []string{internal})
 	if err != nil {
-		return Task{}, fmt.Errorf("show task %q: %w", internal, err)
+		return Task{}, err
 	}
+	return tasks[0], nil
+}
+
+// inspectAll returns tasks of one queue as they stand, each at its own instant; one that
+// is not there has no state.
+func (c *Client) inspectAll(ctx context.Context, queue string, internal []string) ([]Task, error) {
+	calls := make([][]any, len(internal))
+	for i, id := range internal {
+		calls[i] = []any{queue, id}
+	}
+	replies, err := inspectScript.runEach(ctx, c.rdb, c.keys, calls)
+	if err != nil {
+		return nil, fmt.Errorf("show tasks of queue %q: %w", queue, err)
+	}
+	tasks := make([]Task, len(replies))
+	for i, reply := range replies {
+		if tasks[i], err = readTask(queue, internal[i], reply); err != nil {
+			return nil, fmt.Errorf("show task %q: %w", internal[i], err)
+		}
+	}
+	return tasks, nil
+}
+
+func readTask(queue, internal string, reply []any) (Task, error) {
 	t := Task{ID: internal, Queue: queue, State: reply[0].(string), internal: internal}
 	if t.State == "" {
 		return t, nil
 	}
 	r, err := decodeRecord(reply[1].(string))
 	if err != nil {
-		return t, fmt.Errorf("show task %q: %w", internal, err)
+		return t, err
 	}
 	t.Type, t.Key, t.Headers, t.Payload = r.Type, r.Key, r.Headers, r.Payload
 	t.Attempts, t.Crashes, t.Throttles, t.LastError = r.Attempts, r.Crashes, r.Throttles, r.LastError
@@ -142,13 +167,15 @@ func (c *Client) Tasks(ctx context.Context, queue, state string, limit int) ([]T
 		return nil, fmt.Errorf("list tasks of queue %q: %w", queue, redisError(err))
 	}
 	out := make([]Task, 0, len(ids))
-	for _, id := range ids {
-		t, err := c.inspect(ctx, queue, id)
+	for page := range slices.Chunk(ids, taskPage) {
+		tasks, err := c.inspectAll(ctx, queue, page)
 		if err != nil {
 			return nil, err
 		}
-		if t.State == state && len(out) < limit {
-			out = append(out, t)
+		for _, t := range tasks {
+			if t.State == state && len(out) < limit {
+				out = append(out, t)
+			}
 		}
 	}
 	return out, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -86,24 +87,18 @@ func (s *session) deadQueues(f *deadFilter) (queues []scheduler.Queue, dead int6
 // errEnough ends a walk that has seen what it wanted.
 var errEnough = errors.New("enough")
 
-// eachDead calls f with the dead tasks that are meant, queue by queue, the oldest first.
-func (l *long) eachDead(d *deadFilter, queues []scheduler.Queue, f func(scheduler.Task) error) error {
+// eachDead calls f with the dead tasks that are meant, page by page, queue by queue, the
+// oldest first.
+func (l *long) eachDead(d *deadFilter, queues []scheduler.Queue, f func([]scheduler.Task) error) error {
 	for _, q := range queues {
-		if err := l.step(); err != nil {
-			return err
-		}
-		n := 0
 		// a walk may be long, so only what f calls has a time; step sees an interruption
-		err := l.EachDead(context.Background(), q.Name, func(t scheduler.Task) error {
-			if n++; n%100 == 0 {
-				if err := l.step(); err != nil {
-					return err
-				}
+		err := l.EachDead(context.Background(), q.Name, func(page []scheduler.Task) error {
+			if err := l.step(); err != nil {
+				return err
 			}
-			if d.match != nil && !d.match.MatchString(t.LastError) {
-				return nil
-			}
-			return f(t)
+			return f(slices.DeleteFunc(page, func(t scheduler.Task) bool {
+				return d.match != nil && !d.match.MatchString(t.LastError)
+			}))
 		})
 		var gone *scheduler.NotFoundError
 		if errors.As(err, &gone) && gone.Kind == "queue" && d.queue == "" {

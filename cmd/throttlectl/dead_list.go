@@ -44,17 +44,17 @@ func (l *long) listDead(f *deadFilter, limit int) error {
 		return err
 	}
 	var tasks []scheduler.Task
-	err = l.eachDead(f, queues, func(t scheduler.Task) error {
-		if len(tasks) == limit {
+	err = l.eachDead(f, queues, func(page []scheduler.Task) error {
+		if tasks = append(tasks, page...); len(tasks) > limit {
 			return errEnough
 		}
-		tasks = append(tasks, t)
 		return nil
 	})
 	more := errors.Is(err, errEnough)
 	if err != nil && !more {
 		return err
 	}
+	tasks = tasks[:min(limit, len(tasks))]
 	if l.a.json {
 		views := make([]taskView, len(tasks))
 		for i, t := range tasks {

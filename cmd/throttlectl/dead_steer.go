@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -22,11 +21,8 @@ dead, nothing is done.`,
 		Example: `  throttlectl dead retry order-4711 order-4712
   throttlectl dead retry --all -q emails
   throttlectl dead retry --error 'connection (refused|reset)'`,
-	}, func(l *long) error {
-		return l.steerDead(&f, "retried", func(id string) error {
-			_, err := l.RetryTask(l.ctx, id)
-			return err
-		})
+	}, func(l *long, named []scheduler.Task) error {
+		return l.steerDead(&f, named, "retried", (*scheduler.Client).RetryDead)
 	})
 }
 
@@ -40,15 +36,15 @@ It asks first; with --yes it does not. When one of the named tasks is not known 
 dead, nothing is done.`,
 		Example: `  throttlectl dead delete order-4711
   throttlectl dead delete --all -q emails --yes`,
-	}, func(l *long) error {
+	}, func(l *long, named []scheduler.Task) error {
 		if err := l.confirmDelete(&f); err != nil {
 			return err
 		}
-		return l.steerDead(&f, "deleted", func(id string) error { return l.DeleteDead(l.ctx, id) })
+		return l.steerDead(&f, named, "deleted", (*scheduler.Client).DeleteDead)
 	})
 }
 
-func (a *app) deadSteer(f *deadFilter, c *cobra.Command, do func(*long) error) *cobra.Command {
+func (a *app) deadSteer(f *deadFilter, c *cobra.Command, do func(l *long, named []scheduler.Task) error) *cobra.Command {
 	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(c *cobra.Command, ids []string) error {
 		if err := f.choose(c, ids); err != nil {
@@ -56,10 +52,11 @@ func (a *app) deadSteer(f *deadFilter, c *cobra.Command, do func(*long) error) *
 		}
 		return a.interruptible(func(stop context.Context) error {
 			return a.steadily(stop, func(l *long) error {
-				if err := l.mustBeDead(f.ids); err != nil {
+				named, err := l.mustBeDead(f.ids)
+				if err != nil {
 					return err
 				}
-				return do(l)
+				return do(l, named)
 			})
 		})
 	}
@@ -68,21 +65,24 @@ func (a *app) deadSteer(f *deadFilter, c *cobra.Command, do func(*long) error) *
 	return c
 }
 
-// mustBeDead fails for the first of the named tasks that is not known or not dead.
-func (l *long) mustBeDead(ids []string) error {
+// mustBeDead returns the named tasks. It fails for the first that is not known or not
+// dead.
+func (l *long) mustBeDead(ids []string) ([]scheduler.Task, error) {
+	tasks := make([]scheduler.Task, 0, len(ids))
 	for _, id := range ids {
 		if err := l.step(); err != nil {
-			return err
+			return nil, err
 		}
 		t, err := l.Task(l.ctx, id)
 		if err != nil {
-			return nothingDone(err, ids)
+			return nil, nothingDone(err, ids)
 		}
 		if t.State != "dead" {
-			return nothingDone(fmt.Errorf("task %q is %s, not dead: %w", id, t.State, scheduler.ErrConflict), ids)
+			return nil, nothingDone(fmt.Errorf("task %q is %s, not dead: %w", id, t.State, scheduler.ErrConflict), ids)
 		}
+		tasks = append(tasks, t)
 	}
-	return nil
+	return tasks, nil
 }
 
 func nothingDone(err error, ids []string) error {
@@ -102,7 +102,7 @@ func (l *long) confirmDelete(f *deadFilter) error {
 		}
 		if n = dead; f.match != nil && !l.a.yes {
 			n = 0
-			if err := l.eachDead(f, queues, func(scheduler.Task) error { n++; return nil }); err != nil {
+			if err := l.eachDead(f, queues, func(page []scheduler.Task) error { n += int64(len(page)); return nil }); err != nil {
 				return err
 			}
 		}
@@ -122,50 +122,35 @@ func (l *long) confirmDelete(f *deadFilter) error {
 
 // steerDead does one thing to all that is meant, and prints how many it was. What
 // another did meanwhile is left as it is.
-func (l *long) steerDead(f *deadFilter, word string, do func(id string) error) error {
-	var n int64
-	one := func(id string) error {
-		if err := l.step(); err != nil {
-			return err
-		}
-		err := do(id)
-		var gone *scheduler.NotFoundError
-		switch {
-		case err == nil:
-			n++
-			return nil
-		case errors.Is(err, scheduler.ErrConflict), errors.As(err, &gone):
-			return nil
-		}
+func (l *long) steerDead(f *deadFilter, named []scheduler.Task, word string, do func(*scheduler.Client, context.Context, []scheduler.Task) (int, error)) error {
+	var total int64
+	page := func(tasks []scheduler.Task) error {
+		n, err := do(l.Client, l.ctx, tasks)
+		total += int64(n)
 		return err
 	}
-	err := l.eachMeant(f, one)
+	err := l.eachMeant(f, named, page)
 	if err != nil {
-		err = fmt.Errorf("%w: %s %s so far; the rest is as it was", err, plural(n, "dead task"), word)
+		err = fmt.Errorf("%w: %s %s so far; the rest is as it was", err, plural(total, "dead task"), word)
 		if expired(l.ctx, err) {
 			err = &timeoutError{l.a.timeout, err}
 		}
 		return err
 	}
 	if l.a.json {
-		return l.a.printJSON(map[string]int64{word: n})
+		return l.a.printJSON(map[string]int64{word: total})
 	}
-	l.a.printf("%s %s\n", plural(n, "dead task"), word)
+	l.a.printf("%s %s\n", plural(total, "dead task"), word)
 	return nil
 }
 
-func (l *long) eachMeant(f *deadFilter, one func(id string) error) error {
-	for _, id := range f.ids {
-		if err := one(id); err != nil {
-			return err
-		}
-	}
-	if len(f.ids) > 0 {
-		return nil
+func (l *long) eachMeant(f *deadFilter, named []scheduler.Task, page func([]scheduler.Task) error) error {
+	if len(named) > 0 {
+		return page(named)
 	}
 	queues, _, err := l.deadQueues(f)
 	if err != nil {
 		return err
 	}
-	return l.eachDead(f, queues, func(t scheduler.Task) error { return one(t.ID) })
+	return l.eachDead(f, queues, page)
 }
