@@ -30,7 +30,7 @@ type Queue struct {
 	Tokens       float64
 	NextToken    time.Time // when the next whole token is there; zero without a rate
 	FrozenUntil  time.Time // zero unless an upstream's slow-down is in force
-	BlockedBy    string    // "", "paused", "undeclared", "frozen", "rate", "worker"
+	BlockedBy    string    // "", "paused", "undeclared", "frozen", "rate"; whether a worker serves it: ServiceOf
 	At           time.Time // engine time of the snapshot
 }
 

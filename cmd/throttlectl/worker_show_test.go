@@ -76,7 +76,7 @@ func TestWorkerHealth(t *testing.T) {
 	if r.code != 1 || v.Status != "unhealthy" || v.Workers != 1 || len(v.Reasons) != 2 {
 		t.Errorf("%+v %+v", r, v)
 	}
-	contains(t, r.err, `"code":"failed"`, `queue \"letters\" has 1 waiting tasks and no live worker`)
+	contains(t, r.err, `"code":"failed"`, `queue \"letters\" has 1 waiting, but no live worker`)
 	contains(t, b.ok("worker", "list"), "\nunhealthy: 1 live worker\n", `  queue "letters" has 1 waiting`)
 	golden(t, "worker_list_queues.txt", b.ok("worker", "list", "--queues"))
 	var services []serviceView
