@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -135,6 +136,6 @@ To use it, put this binary into throttlerd's plugin_dir and declare, in config.h
 Then: throttlerd validate && throttlerd run
 `, name, version, filepath.Base(os.Args[0]))
 	if len(info.TaskTypes) > 0 {
-		fmt.Fprintf(w, "\nTypes of task it knows: %v\n", info.TaskTypes)
+		fmt.Fprintf(w, "\nTypes of task it knows: %s\n", strings.Join(info.TaskTypes, ", "))
 	}
 }

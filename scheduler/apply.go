@@ -32,7 +32,7 @@ func (c *Client) Apply(ctx context.Context, d Declaration) error {
 				return fmt.Errorf("%s queue %q: %w", mode, name, err)
 			}
 			if reply[0].(int64) == -1 {
-				return &OwnedError{Queue: name, Owner: reply[1].(string)}
+				return fmt.Errorf("declare it for owner %q: %w; rename it, or let one owner's file declare it", d.Owner, &OwnedError{Queue: name, Owner: reply[1].(string)})
 			}
 		}
 	}

@@ -132,7 +132,7 @@ func ExampleClient_Health() {
 	}
 	// Output:
 	// unhealthy with 1 live worker
-	// - queue "letters" has 1 waiting, but no live worker serves handler "post"
+	// - queue "letters" has 1 waiting, but no live worker serves handler "post" in pool "default"
 }
 
 func ExampleClient_Queues() {

@@ -19,6 +19,8 @@ type record struct {
 	Crashes   int               // c: deaths of its plugin process while it ran
 	Throttles int               // T: times that it was throttled
 	LastError string            // e
+	Worker    string            // w: that ran it last, where that run did not end well
+	Start     int64             // s: of that run
 	Payload   []byte
 }
 
@@ -63,6 +65,10 @@ func decodeRecord(s string) (record, error) {
 			r.Key = v
 		case 'e':
 			r.LastError = v
+		case 'w':
+			r.Worker = v
+		case 's':
+			r.Start, err = strconv.ParseInt(v, 10, 64)
 		case 'a':
 			r.Attempts, err = strconv.Atoi(v)
 		case 'c':

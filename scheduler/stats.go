@@ -152,7 +152,7 @@ func health(queues []Queue, workers []Worker, now time.Time) Health {
 		dead += q.Dead
 		s := service(q, workers)
 		if q.Held == "" && q.Waiting > 0 && s.Workers == s.Down {
-			say(Unhealthy, "queue %q has %d waiting, but no live worker serves handler %q", q.Name, q.Waiting, q.Handler)
+			say(Unhealthy, "queue %q has %d waiting, but no live worker serves handler %q in pool %q", q.Name, q.Waiting, q.Handler, q.Pool)
 		}
 	}
 	if dead > 0 {

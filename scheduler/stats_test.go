@@ -56,7 +56,7 @@ func TestHealthNamesItsReasons(t *testing.T) {
 		}
 		check(Healthy)
 		submitN(t, c, "q", 3)
-		check(Unhealthy, `queue "q" has 3 waiting, but no live worker serves handler "echo"`)
+		check(Unhealthy, `queue "q" has 3 waiting, but no live worker serves handler "echo" in pool "default"`)
 		s := newWorker(t, c, "w")
 		check(Healthy)
 		if err := s.Announce(ctx, func(w *Worker) { w.Down = []string{"echo"} }); err != nil {

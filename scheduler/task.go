@@ -26,7 +26,7 @@ type Task struct {
 	LastError   string
 	SubmittedAt time.Time
 	At          time.Time // scheduled: when; running: its start; ended or dead: when
-	StartedAt   time.Time // of the last run, of a running or ended task
+	StartedAt   time.Time // of the last run, if there was one
 	Worker      string    // that runs it, or ran it last
 	Result      []byte    // of a done task
 	Truncated   bool      // the result was cut
@@ -113,6 +113,9 @@ func readTask(queue, internal string, reply []any) (Task, error) {
 	}
 	t.Type, t.Key, t.Headers, t.Payload = r.Type, r.Key, r.Headers, r.Payload
 	t.Attempts, t.Crashes, t.Throttles, t.LastError = r.Attempts, r.Crashes, r.Throttles, r.LastError
+	if t.Worker = r.Worker; r.Start > 0 {
+		t.StartedAt = time.UnixMicro(r.Start)
+	}
 	if r.OwnID != "" {
 		t.ID = r.OwnID
 	}

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -49,7 +50,7 @@ func (w Worker) fields() ([]any, error) {
 }
 
 // Workers returns the workers that hold a lease, or whose lease has ended but whose
-// tasks have not all been taken back.
+// tasks have not all been taken back, the oldest first.
 func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	list, err := c.rdb.ZRangeWithScores(ctx, c.keys.workers(), 0, -1).Result()
 	if err != nil {
@@ -79,6 +80,9 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 		}
 		out = append(out, w)
 	}
+	slices.SortFunc(out, func(a, b Worker) int {
+		return cmp.Or(a.Started.Compare(b.Started), strings.Compare(a.ID, b.ID))
+	})
 	return out, nil
 }
 

@@ -41,10 +41,10 @@ func (s *session) listQueues() error {
 	}
 	rows := make([][]string, len(queues))
 	for i, q := range queues {
-		rows[i] = []string{q.Name, q.Handler, count(q.Waiting), count(q.Scheduled), count(q.Running), count(q.Dead),
+		rows[i] = []string{q.Name, q.Handler, q.Pool, count(q.Waiting), count(q.Scheduled), count(q.Running), count(q.Dead),
 			q.Rate.String(), tokens(q), queueState(q), blockedBy(q, workers)}
 	}
-	s.a.table([]string{"QUEUE", "HANDLER", "WAITING", "SCHEDULED", "RUNNING", "DEAD", "RATE", "TOKENS", "STATE", "BLOCKED BY"}, rows)
+	s.a.table([]string{"QUEUE", "HANDLER", "POOL", "WAITING", "SCHEDULED", "RUNNING", "DEAD", "RATE", "TOKENS", "STATE", "BLOCKED BY"}, rows)
 	return nil
 }
 

@@ -128,7 +128,7 @@ func reason(q scheduler.Queue, workers []scheduler.Worker) string {
 	case q.Held == "undeclared":
 		return fmt.Sprintf("%s: the file of owner %q does not declare the queue any more, so nothing of it starts. Declare it again, or: throttlectl queue remove %s --force", waits, q.Owner, q.Name)
 	case len(ws) == 0:
-		return fmt.Sprintf("%s: %s. %s", waits, nobody(q.Pool, q.Handler), whoElse(q, workers))
+		return fmt.Sprintf("%s: %s", waits, whoElse(q, workers))
 	case !q.FrozenUntil.IsZero():
 		return fmt.Sprintf("%s: the upstream said slow down; tasks start again in %s.", waits, span(q.FrozenUntil.Sub(q.At)))
 	case q.Waiting == 0 && q.Scheduled > 0:
@@ -142,15 +142,24 @@ func reason(q scheduler.Queue, workers []scheduler.Worker) string {
 	return fmt.Sprintf("%s and may start now. If none does, all %s of handler %q are taken by other tasks: throttlectl worker list", waits, plural(n, "slot"), q.Handler)
 }
 
-// whoElse says which handlers live workers of the queue's pool do serve.
+// whoElse says that nobody serves the queue, and who would, or what live workers of its
+// pool do serve.
 func whoElse(q scheduler.Queue, workers []scheduler.Worker) string {
 	alive := live(workers, q.At)
 	names := handlers(alive, q.Pool)
 	switch {
 	case len(alive) == 0:
-		return "No worker is alive; start one with: throttlerd run"
+		return nobody(q.Pool, q.Handler) + "; no worker is alive. Start one with: " + runPool(q.Pool)
 	case len(names) == 0:
-		return fmt.Sprintf("No live worker serves pool %q; start one with: throttlerd run --pool %s", q.Pool, q.Pool)
+		return fmt.Sprintf("no live worker serves pool %q. Start one with: %s", q.Pool, runPool(q.Pool))
 	}
-	return fmt.Sprintf("Live workers of pool %q serve: %s%s.", q.Pool, strings.Join(names, ", "), didYouMean(q.Handler, names))
+	return nobody(q.Pool, q.Handler) + fmt.Sprintf(". Live workers of pool %q serve: %s%s.", q.Pool, strings.Join(names, ", "), didYouMean(q.Handler, names))
+}
+
+// runPool is the command that starts a worker of a pool.
+func runPool(pool string) string {
+	if pool == scheduler.DefaultPool {
+		return "throttlerd run"
+	}
+	return "throttlerd run --pool " + pool
 }

@@ -31,7 +31,7 @@ func validateCommand() *cobra.Command {
 			if err := show(c, daemon.CheckPlugins(ctx, cfg, hclog.NewNullLogger())); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "ok: %d handlers, %d queues in namespace %q\n", len(cfg.Handlers), len(cfg.Queues), cfg.Namespace)
+			_, err = fmt.Fprintf(c.OutOrStdout(), "ok: %s, %s in namespace %q\n", plural(len(cfg.Handlers), "handler"), plural(len(cfg.Queues), "queue"), cfg.Namespace)
 			return err
 		},
 	}
@@ -89,4 +89,11 @@ func format(c *cobra.Command, name string, check bool) (changed bool, err error)
 		return false, &fileError{err}
 	}
 	return true, os.WriteFile(name, out, info.Mode().Perm())
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

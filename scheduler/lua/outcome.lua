@@ -102,7 +102,7 @@ local function settle_queue(name, worker, batch, now)
     local rec = redis.call('HGET', K_TASKS .. name, t.id)
     if rec then
       local f = record_fields(rec)
-      local set, o = {}, t.outcome
+      local set, o = {w = worker, s = string.format('%.0f', t.start or 0)}, t.outcome
       if o == 'throttled' then
         local until_ = now + (t.number > MAX_FREEZE and MAX_FREEZE or t.number)
         if until_ > q.frozen then
