@@ -102,7 +102,7 @@ func (w *Worker) wantAll() {
 func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- struct{}) {
 	renewed := time.Now()
 	failing := false
-	var down string // as announced
+	var told standing // as announced
 	t := time.NewTicker(min(tickEvery, w.o.Lease/4))
 	defer t.Stop()
 	soon := make(chan struct{}, 1) // another one at once
@@ -153,14 +153,36 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		if err := w.findIndexes(ctx, ses); err != nil {
 			w.log.Warn("queues not read", "error", err)
 		}
-		if now := w.down(); strings.Join(now, " ") != down {
-			if err := ses.Announce(ctx, func(me *scheduler.Worker) { me.Down = now }); err != nil {
-				w.log.Warn("handlers that are down not announced", "error", err)
+		if now := w.standing(); now != told {
+			err := ses.Announce(ctx, func(me *scheduler.Worker) { me.Down, me.ConfigHash = strings.Fields(now.down), now.hash })
+			if err != nil {
+				w.log.Warn("handlers that are down and hash of the configuration not announced", "error", err)
 			} else {
-				down = strings.Join(now, " ")
+				told = now
 			}
 		}
 	}
+}
+
+// standing is what a worker says of itself that changes while it serves.
+type standing struct {
+	down string // handlers, joined by blanks
+	hash string // of the configuration
+}
+
+func (w *Worker) standing() standing {
+	down := w.down()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return standing{strings.Join(down, " "), w.hash}
+}
+
+// SetConfigHash changes what the worker announces as the hash of its configuration,
+// within a second.
+func (w *Worker) SetConfigHash(hash string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hash = hash
 }
 
 // down are the handlers that take no tasks, sorted.

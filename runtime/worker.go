@@ -64,6 +64,7 @@ type Worker struct {
 	runs     map[int64]*run
 	outcomes []scheduler.Outcome
 	indexes  []*index
+	hash     string        // of the configuration, as it is announced
 	free     int           // slots over all handlers
 	closing  bool          // no more claims
 	claiming bool          // one is under way, or waits to be asked again
@@ -133,7 +134,7 @@ func New(o Options) (*Worker, error) {
 	host, _ := os.Hostname()
 	w := &Worker{
 		o: o, log: o.Log, host: host, handlers: make(map[string]*handler), kick: make(chan struct{}, 1),
-		runs: make(map[int64]*run), free: o.Concurrency,
+		runs: make(map[int64]*run), free: o.Concurrency, hash: o.ConfigHash,
 	}
 	for name, spec := range o.Handlers {
 		if err := scheduler.CheckName("handler", name); err != nil {
@@ -255,9 +256,12 @@ func (w *Worker) register(ctx context.Context, again bool) (*scheduler.Session, 
 	for name, h := range w.handlers {
 		slots[name] = h.slots
 	}
+	w.mu.Lock()
+	hash := w.hash
+	w.mu.Unlock()
 	me := scheduler.Worker{
 		Host: w.host, PID: os.Getpid(), Slots: slots, Lease: w.o.Lease, Version: w.o.Version,
-		ConfigHash: w.o.ConfigHash, Started: time.Now(), Pools: w.o.Pools, Queues: w.o.Queues,
+		ConfigHash: hash, Started: time.Now(), Pools: w.o.Pools, Queues: w.o.Queues,
 	}
 	for try := 0; ; try++ {
 		me.ID = w.newID() // a name that an earlier try may have used has a lease that runs out

@@ -83,6 +83,7 @@ func CheckName(kind, name string) error {
 // before the context ends. A server that loads its data is waited for.
 func (c *Client) WaitReady(ctx context.Context) error {
 	pause := 10 * time.Millisecond
+	var cause error // of the last try that was not cut short by the context
 	for {
 		err := c.rdb.Ping(ctx).Err()
 		if err == nil {
@@ -91,9 +92,12 @@ func (c *Client) WaitReady(ctx context.Context) error {
 		if redisError(err) == err && ctx.Err() == nil {
 			return err // it answered, and would answer the same again
 		}
+		if cause == nil || ctx.Err() == nil {
+			cause = err
+		}
 		select {
 		case <-ctx.Done():
-			return &UnreachableError{Err: err}
+			return &UnreachableError{Err: cause}
 		case <-time.After(pause):
 			pause = min(2*pause, 500*time.Millisecond)
 		}

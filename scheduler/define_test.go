@@ -121,6 +121,16 @@ func TestApplyKeepsOverridesAndOwners(t *testing.T) {
 		if err := apply("team", map[string]QueueSpec{"a": spec, "b": spec}); err != nil {
 			t.Fatal(err)
 		}
+		key := c.keys.prefix + "q:b"
+		if err := c.rdb.HSet(ctx, key, "used", 1).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := apply("team", map[string]QueueSpec{"a": spec, "b": spec}); err != nil {
+			t.Fatal(err)
+		}
+		if used := c.rdb.HGet(ctx, key, "used").Val(); used != "1" {
+			t.Errorf("a queue that was as declared has been written")
+		}
 		a := statusOf(t, c, "a")
 		if a.Rate != fast || a.Timeout != time.Minute || a.Declared == nil || a.Declared.Rate != spec.Rate {
 			t.Errorf("override: %+v declared %+v", a.QueueSpec, a.Declared)

@@ -66,10 +66,17 @@ func (e *QueueFullError) Error() string {
 func (e *QueueFullError) Is(target error) bool { return target == ErrConflict }
 
 // OwnedError says that a file declares the queue.
-type OwnedError struct{ Queue, Owner string }
+type OwnedError struct {
+	Queue, Owner string
+	Other        string // owner whose file would declare it too, or ""
+}
 
 func (e *OwnedError) Error() string {
-	return fmt.Sprintf("queue %q is declared by owner %q", e.Queue, e.Owner)
+	s := fmt.Sprintf("queue %q is declared by owner %q", e.Queue, e.Owner)
+	if e.Other != "" {
+		s += fmt.Sprintf(", so owner %q may not declare it; rename it, or let one file declare it", e.Other)
+	}
+	return s
 }
 
 // Is makes an OwnedError a conflict.

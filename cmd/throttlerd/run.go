@@ -45,6 +45,7 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			setRedisLog(log)
 			return serve(c, daemon.Options{Config: cfg, Pools: worker.pools, Queues: worker.queues, Log: log}, file)
 		},
 	}
@@ -74,38 +75,47 @@ func serve(c *cobra.Command, o daemon.Options, file string) error {
 func signals(log hclog.Logger, file string) (ctx context.Context, hurry <-chan struct{}, reload <-chan *config.Config, release func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	quick, configs := make(chan struct{}), make(chan *config.Config, 1)
-	got := make(chan os.Signal, 4)
-	signal.Notify(got, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	// apart, since a signal that finds its channel full is dropped: many reloads must not
+	// keep a worker from being stopped. One waiting SIGHUP is enough, it reads the latest.
+	stop, hangup := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(hangup, syscall.SIGHUP)
 	done := make(chan struct{})
 	go func() {
-		stops := 0
 		for {
 			select {
 			case <-done:
 				return
-			case s := <-got:
-				switch {
-				case s == syscall.SIGHUP:
-					if cfg := reread(log, file); cfg != nil {
-						select { // the latest counts, and nobody may be there yet to take it
-						case <-configs:
-						default:
-						}
-						configs <- cfg
+			case <-hangup:
+				if cfg := reread(log, file); cfg != nil {
+					select { // the latest counts, and nobody may be there yet to take it
+					case <-configs:
+					default:
 					}
-				case stops == 0:
-					stops++
+					configs <- cfg
+				}
+			}
+		}
+	}()
+	go func() {
+		for stops := 0; ; stops++ {
+			select {
+			case <-done:
+				return
+			case s := <-stop:
+				switch stops {
+				case 0:
 					log.Info("stopping: a second signal hurries", "signal", s.String())
 					cancel()
-				case stops == 1:
-					stops++
+				case 1:
 					close(quick)
 				}
 			}
 		}
 	}()
 	return ctx, quick, configs, func() {
-		signal.Stop(got)
+		signal.Stop(stop)
+		signal.Stop(hangup)
 		close(done)
 		cancel()
 	}

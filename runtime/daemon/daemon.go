@@ -6,6 +6,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -76,7 +77,7 @@ func Run(ctx context.Context, o Options) error {
 	if o.Reload != nil {
 		reloading, stop := context.WithCancel(ctx)
 		defer stop()
-		go reload(reloading, client, o)
+		go reload(reloading, client, w, o)
 	}
 	return w.Run(ctx)
 }
@@ -105,11 +106,27 @@ func waitReady(ctx context.Context, client *scheduler.Client, o Options) error {
 		waiting, cancel := context.WithTimeout(ctx, o.Patience)
 		err := client.WaitReady(waiting)
 		cancel()
-		if !scheduler.IsLoading(err) || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil {
 			return err
+		}
+		if !scheduler.IsLoading(err) {
+			return explain(o.Config.Redis.URL, err)
 		}
 		o.Log.Info("redis is loading its data")
 	}
+}
+
+// explain adds to what Redis, or nobody, answered where that was and what to do. The
+// address of a Config has no password in it.
+func explain(url string, err error) error {
+	var away *scheduler.UnreachableError
+	switch {
+	case errors.As(err, &away):
+		return fmt.Errorf("redis at %s is not reachable: %w; start it, or name another one with %s or in the configuration file", url, err, config.EnvRedisURL)
+	case strings.HasPrefix(err.Error(), "NOAUTH"), strings.HasPrefix(err.Error(), "WRONGPASS"):
+		return fmt.Errorf("redis at %s: %w; user and password go into %s or the configuration file", url, err, config.EnvRedisURL)
+	}
+	return fmt.Errorf("redis at %s: %w", url, err)
 }
 
 // Connect returns a client for the config's Redis and what closes it. It does not

@@ -9,11 +9,12 @@
 --   create     refused when the queue exists
 --   update     refused when it does not
 --   apply      creates it or adopts it; refused when another owner declares it
---   check      says what apply would say, changes nothing
+--   check      changes nothing; {0} where apply would find all as it is declared
 --   undeclare  the owner's file has it no more: held, kept
 --
--- Returns {1, instant of the change of rate, or 0}, {0} the queue exists (create) or
--- does not (update, undeclare), {-1, owner} another owner declares it.
+-- Returns {1, instant of the change of rate, or 0}, {0} the queue exists (create), does
+-- not (update, undeclare) or needs no change (check), {-1, owner} another owner declares
+-- it.
 
 local mode, name, owner = ARGV[1], ARGV[2], ARGV[3]
 local key = K_QUEUE .. name
@@ -28,7 +29,14 @@ end
 if (mode == 'apply' or mode == 'check') and old.owner and old.owner ~= owner and old.undeclared ~= '1' then
   return {-1, old.owner}
 end
-if mode == 'check' or mode == 'undeclare' and (old.owner ~= owner or old.undeclared == '1') then
+if mode == 'check' then
+  local same = old.owner == owner and old.undeclared == '0'
+  for i = 4, #ARGV, 2 do
+    same = same and old['d_' .. ARGV[i]] == ARGV[i + 1]
+  end
+  return {same and 0 or 1, 0}
+end
+if mode == 'undeclare' and (old.owner ~= owner or old.undeclared == '1') then
   return {1, 0}
 end
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/throttlerd/throttlerd/scheduler"
 	"github.com/throttlerd/throttlerd/tests/proc"
 )
 
@@ -35,6 +36,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	s := newSite(t)
 	file := s.file(s.echo(), queue("kept", `rate = "1/1h"`), queue("leaves"))
 	w := proc.Worker(t, file)
+	before := s.worker().ConfigHash
 	kept := s.submit("kept", 10, "{}")
 	s.waitDone("kept", 1, 5*time.Second)
 	s.waitState(s.submit("leaves", 1, "{}")[0], "done", 5*time.Second)
@@ -58,6 +60,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	s.waitQueue("added")
 	s.waitState(s.submit("added", 1, "{}")[0], "done", 5*time.Second)
 	s.waitDone("kept", 10, 5*time.Second)
+	proc.Eventually(t, 5*time.Second, "the worker announces the hash of the new file", func() bool { return s.worker().ConfigHash != before })
 	s.audit("kept", kept)
 	proc.Eventually(t, 5*time.Second, "the queue that left the file is held", func() bool { return s.show("leaves").Undeclared })
 	id := s.submit("leaves", 1, "{}")[0]
@@ -70,6 +73,17 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	if w.Exited() {
 		t.Error("the worker ended")
 	}
+}
+
+// worker is the one that is known.
+func (s *site) worker() scheduler.Worker {
+	s.Helper()
+	workers, err := s.client.Workers(s.ctx())
+	s.must(err)
+	if len(workers) != 1 {
+		s.Fatalf("%d workers: %+v", len(workers), workers)
+	}
+	return workers[0]
 }
 
 func (s *site) waitQueue(name string) {

@@ -1,5 +1,6 @@
 // Package redistest runs a real redis-server for a test: its own, in a temporary
-// directory, on a unix socket. It knows no other server and touches none.
+// directory, on a unix socket, with TLS too where that is asked for. It knows no other
+// server and touches none.
 package redistest
 
 import (
@@ -19,13 +20,16 @@ import (
 
 // Server is one redis-server process. Its methods fail the test on trouble.
 type Server struct {
-	tb     testing.TB
-	dir    string
-	socket string
-	port   int
-	args   []string
-	cmd    *exec.Cmd
-	exited chan struct{}
+	tb       testing.TB
+	dir      string
+	socket   string
+	port     int
+	tlsPort  int
+	certs    Certificates
+	password string
+	args     []string
+	cmd      *exec.Cmd
+	exited   chan struct{}
 }
 
 // Option changes how a Server is started.
@@ -39,6 +43,19 @@ func WithAOF() Option {
 // WithArgs adds arguments of redis-server, after the package's own.
 func WithArgs(args ...string) Option {
 	return func(s *Server) { s.args = append(s.args, args...) }
+}
+
+// WithPassword demands a password of the default user (requirepass). Client gives it.
+func WithPassword(password string) Option {
+	return func(s *Server) {
+		s.password = password
+		s.args = append(s.args, "--requirepass", password)
+	}
+}
+
+// WithUser makes a user by the rules of ACL SETUSER. The default user stays as it is.
+func WithUser(name string, rules ...string) Option {
+	return WithArgs(append([]string{"--user", name}, rules...)...)
 }
 
 // WithPort also listens on a free port of 127.0.0.1, for what cannot use a socket.
@@ -77,7 +94,7 @@ func Find() (path, argv0 string, err error) {
 			return p, "redis-server", nil
 		}
 	}
-	return "", "", errors.New("no redis-server on PATH: run `make redis`, or install your system's redis-server package")
+	return "", "", errors.New("no redis-server on PATH: run `make programs`, or install your system's redis-server package")
 }
 
 // Restart starts the server, again after a Kill, and waits until it answers.
@@ -162,7 +179,7 @@ func (s *Server) TCP() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", s.p
 // Client returns a new client; the caller closes it, or leaves it to the test's end.
 func (s *Server) Client() *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Network: "unix", Addr: s.socket, MaxRetries: -1, DisableIdentity: true,
+		Network: "unix", Addr: s.socket, Password: s.password, MaxRetries: -1, DisableIdentity: true,
 		DialTimeout: time.Second, ContextTimeoutEnabled: true,
 	})
 }
