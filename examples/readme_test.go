@@ -1,0 +1,32 @@
+//go:build linux
+
+package examples
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/throttlerd/throttlerd/tests/doctest"
+	"github.com/throttlerd/throttlerd/tests/proc"
+)
+
+func TestMain(m *testing.M) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("THROTTLERD_SRC", root) // custom-handler builds against this tree
+	os.Exit(proc.Main(m))
+}
+
+// Every example's session goes as its README says.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	for _, folder := range []string{"pools", "services", "api-limits", "batch", "custom-handler"} {
+		t.Run(folder, func(t *testing.T) {
+			t.Parallel()
+			doctest.Run(t, "examples/"+folder+"/README.md")
+		})
+	}
+}
