@@ -39,7 +39,7 @@ test: programs ## Run all tests, on a real redis-server
 	@$(if $(RACE),,echo "test: no C compiler, so the race detector is off")
 	$(GO) test $(TESTFLAGS) ./...
 
-programs: ## Find redis-server and tmux for the tests, or install them
+programs: ## Find redis-server, redis-cli and tmux for the tests, or install them
 	@scripts/programs
 
 check: ## Format, vet, staticcheck, import borders, generated code (edits nothing)

@@ -21,7 +21,7 @@ func ValidName(s string) bool {
 // least changes of a letter away (the first of several), at most one and one more for
 // each four letters. It returns "" when none is that near.
 func Nearest(name string, names []string) string {
-	best, nearest := 2+len(name)/4, ""
+	best, nearest := 2+(len(name)-1)/4, ""
 	for _, n := range names {
 		if d := distance(name, n); d < best {
 			best, nearest = d, n
@@ -30,23 +30,27 @@ func Nearest(name string, names []string) string {
 	return nearest
 }
 
-// distance counts the bytes to insert, delete or replace to turn a into b (Levenshtein).
+// distance counts the bytes to insert, delete, replace or swap with the next one to turn
+// a into b (optimal string alignment).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	row := func() []int { return make([]int, len(b)+1) }
+	before, last, next := row(), row(), row()
+	for j := range next {
+		next[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		before, last, next = last, next, before
+		next[0] = i + 1
 		for j := range len(b) {
-			change := diagonal
+			change := last[j]
 			if a[i] != b[j] {
 				change++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, diagonal+1, row[j]+1)
+			next[j+1] = min(change, last[j+1]+1, next[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return next[len(b)]
 }

@@ -105,7 +105,7 @@ func (p parser) period(text string, at int) (time.Duration, error) {
 	if count != "" {
 		var err error
 		if m, err = p.number("period", count, at, int64(MaxPeriod/size)); err != nil {
-			return 0, p.fail("period", at, "period %s must be 1%s to %d%s", clip(text), unit, MaxPeriod/size, unit)
+			return 0, p.fail("period", at, "period %s must be 1%s to %dd", clip(text), unit, MaxPeriod/(24*time.Hour))
 		}
 	}
 	return time.Duration(m) * size, nil

@@ -144,6 +144,7 @@ func New(o Options) (*Worker, error) {
 		if h.slots <= 0 {
 			h.slots = 64
 		}
+		h.slots = min(h.slots, o.Concurrency) // more are never free
 		if spec.Go != nil {
 			h.backend = newGoBackend(spec.Go, o.Log.Named(name))
 		} else {

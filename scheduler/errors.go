@@ -13,6 +13,19 @@ var (
 	ErrConflict    = errors.New("conflict")
 )
 
+// conflict is a sentence that stands for one of the above without its words.
+type conflict struct {
+	text string
+	is   error
+}
+
+func (e *conflict) Error() string { return e.text }
+func (e *conflict) Unwrap() error { return e.is }
+
+func conflictf(is error, format string, args ...any) error {
+	return &conflict{fmt.Sprintf(format, args...), is}
+}
+
 // NotFoundError says that nothing of that name is known.
 type NotFoundError struct {
 	Kind      string // "queue", "task", "worker"

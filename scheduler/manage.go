@@ -44,7 +44,7 @@ func (c *Client) CreateQueue(ctx context.Context, name string, spec QueueSpec) (
 		return "", fmt.Errorf("create queue %q: %w", name, err)
 	}
 	if reply[0].(int64) == 0 {
-		return "", fmt.Errorf("queue %q exists in namespace %q; change it with update: %w", name, c.namespace, ErrQueueExists)
+		return "", conflictf(ErrQueueExists, "queue %q exists in namespace %q; queue update changes it", name, c.namespace)
 	}
 	return name, nil
 }

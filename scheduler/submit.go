@@ -129,7 +129,7 @@ func (c *Client) submitChunk(ctx context.Context, queue string, tasks []SubmitRe
 		return nil, c.unknownQueue(ctx, queue)
 	case -1:
 		id := tasks[reply[1].(int64)-1].ID
-		return nil, fmt.Errorf("submit to queue %q: task id %q is taken: %w", queue, id, ErrTaskExists)
+		return nil, conflictf(ErrTaskExists, "submit to queue %q: task id %q is taken", queue, id)
 	case -2:
 		return nil, &QueueFullError{Queue: queue, MaxLength: reply[1].(int64), Holds: reply[2].(int64)}
 	}

@@ -261,5 +261,5 @@ func (c *Client) steer(ctx context.Context, s *script, verb, id string, from ...
 			return state, nil
 		}
 	}
-	return state, fmt.Errorf("task %q is %s; only %s can be %s: %w", id, state, strings.Join(from, ", "), map[string]string{"cancel": "cancelled", "retry": "retried"}[verb], ErrConflict)
+	return state, conflictf(ErrConflict, "task %q is %s; only %s can be %s", id, state, strings.Join(from, ", "), map[string]string{"cancel": "cancelled", "retry": "retried"}[verb])
 }

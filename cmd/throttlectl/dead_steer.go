@@ -78,12 +78,18 @@ func (l *long) mustBeDead(ids []string) ([]scheduler.Task, error) {
 			return nil, nothingDone(err, ids)
 		}
 		if t.State != "dead" {
-			return nil, nothingDone(fmt.Errorf("task %q is %s, not dead: %w", id, t.State, scheduler.ErrConflict), ids)
+			return nil, nothingDone(&notDeadError{id, t.State}, ids)
 		}
 		tasks = append(tasks, t)
 	}
 	return tasks, nil
 }
+
+// notDeadError is a task that is there, in another state.
+type notDeadError struct{ id, state string }
+
+func (e *notDeadError) Error() string { return fmt.Sprintf("task %q is %s, not dead", e.id, e.state) }
+func (e *notDeadError) Unwrap() error { return scheduler.ErrConflict }
 
 func nothingDone(err error, ids []string) error {
 	if len(ids) == 1 {
