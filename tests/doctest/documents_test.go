@@ -4,6 +4,7 @@ package doctest
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/throttlerd/throttlerd/tests/proc"
@@ -11,13 +12,21 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(proc.Main(m)) }
 
-// Every document says what happens.
-func TestDocuments(t *testing.T) {
+func TestReadme(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"README.md"} {
-		t.Run(file, func(t *testing.T) {
-			t.Parallel()
-			Run(t, file)
-		})
+	Run(t, "README.md")
+}
+
+func TestGoInDocuments(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*/*.md"} {
+		files, err := filepath.Glob(filepath.Join(proc.ModuleRoot(t), pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			rel, _ := filepath.Rel(proc.ModuleRoot(t), f) // it is below
+			Snippets(t, rel)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,10 +38,12 @@ const (
 func newShell(t *testing.T, file string, server *redistest.Server) *shell {
 	t.Helper()
 	s := &shell{dir: workplace(t, file), redis: server.URL(), out: make(chan string)}
+	sink := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(sink.Close)
 	cmd := exec.Command("bash")
 	cmd.Dir = s.dir
 	cmd.Env = append(proc.Environment(),
-		"PATH="+proc.Programs(t)+":"+os.Getenv("PATH"), "THROTTLE_REDIS_URL="+server.URL(), "LC_ALL=C.UTF-8", "TZ=UTC")
+		"PATH="+proc.Programs(t)+":"+os.Getenv("PATH"), "THROTTLE_REDIS_URL="+server.URL(), "DOCTEST_HTTP="+sink.URL, "LC_ALL=C.UTF-8", "TZ=UTC")
 	var err error
 	if s.in, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
