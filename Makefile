@@ -15,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 BUILD   := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test programs check bench generate fmt cover clean
+.PHONY: help build install demo test long programs check bench generate fmt cover clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ demo: build ## Watch 30 tasks start at 10/1s:5, checked against the limit
 test: programs ## Run all tests, on a real redis-server
 	@$(if $(RACE),,echo "test: no C compiler, so the race detector is off")
 	$(GO) test $(TESTFLAGS) ./...
+
+long: programs ## Run the long versions of some tests: a million lines, a minute of starts
+	THROTTLE_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'ManyLines|ThousandASecond' ./cmd/throttlectl ./tests/blackbox
 
 programs: ## Find redis-server, redis-cli and tmux for the tests, or install them
 	@scripts/programs
