@@ -112,7 +112,7 @@ func Example_submit() {
 
 func submit(ctx context.Context, client *scheduler.Client) error {
 	spec := scheduler.DefaultQueue("mailer")
-	spec.Rate = ratelimit.Rate{N: 10, Period: time.Hour, Burst: 3} // "10/1h:3"
+	spec.Rates = ratelimit.Rates{{N: 10, Period: time.Hour, Burst: 3}} // "10/1h:3"
 	queue, err := client.CreateQueue(ctx, "emails", spec)
 	if err != nil {
 		return err
@@ -148,7 +148,7 @@ func Example_look() {
 	defer client.Close()
 	ctx := context.Background()
 	spec := scheduler.DefaultQueue("mailer")
-	spec.Rate = ratelimit.Rate{N: 10, Period: time.Hour, Burst: 3}
+	spec.Rates = ratelimit.Rates{{N: 10, Period: time.Hour, Burst: 3}}
 	_, err := client.CreateQueue(ctx, "emails", spec)
 	must(err)
 	_, err = client.Submit(ctx, scheduler.SubmitRequest{Queue: "emails"})
@@ -183,7 +183,7 @@ func look(ctx context.Context, client *scheduler.Client) error {
 		return err
 	}
 	for _, q := range queues {
-		fmt.Println(q.Name, q.Rate, "paused:", q.Paused)
+		fmt.Println(q.Name, q.Rates, "paused:", q.Paused)
 	}
 
 	health, err := client.Health(ctx)
@@ -207,7 +207,7 @@ func steer(ctx context.Context, client *scheduler.Client) error {
 	if err != nil {
 		return err
 	}
-	if err := client.UpdateQueue(ctx, "emails", scheduler.QueueChange{Rate: &rate}); err != nil {
+	if err := client.UpdateQueue(ctx, "emails", scheduler.QueueChange{Rates: &ratelimit.Rates{rate}}); err != nil {
 		return err
 	}
 	if err := client.Pause(ctx, "emails"); err != nil {
@@ -220,7 +220,7 @@ func steer(ctx context.Context, client *scheduler.Client) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(q.Rate)
+	fmt.Println(q.Rates)
 	return client.RemoveQueue(ctx, "emails", true)
 }
 

@@ -39,7 +39,7 @@ func (r *rig) queue(name, rate string, change ...func(*scheduler.QueueSpec)) {
 	spec := scheduler.DefaultQueue("go")
 	if rate != "" {
 		var err error
-		if spec.Rate, err = ratelimit.Parse(rate); err != nil {
+		if spec.Rates, err = ratelimit.ParseRates(rate); err != nil {
 			r.t.Fatal(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 type Declaration struct {
 	Owner  string
 	Queues map[string]QueueSpec
+	Limits map[string]LimitSpec
 }
 
 // Apply brings the declared queues to what the file says: new ones are created,

@@ -44,11 +44,11 @@ func TestRateChangeKeepsTheBalance(t *testing.T) {
 			t.Fatalf("%d grants", n)
 		}
 		change := func(text string) {
-			r := ratelimit.Rate{}
+			var rs ratelimit.Rates
 			if text != "" {
-				r = rate(t, text)
+				rs = ratelimit.Rates{rate(t, text)}
 			}
-			if err := c.UpdateQueue(ctx, "q", QueueChange{Rate: &r}); err != nil {
+			if err := c.UpdateQueue(ctx, "q", QueueChange{Rates: &rs}); err != nil {
 				t.Fatal(err)
 			}
 			checkInvariants(t, c)
@@ -103,7 +103,7 @@ func TestApplyKeepsOverridesAndOwners(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Client) {
 		ctx := context.Background()
 		spec := DefaultQueue("echo")
-		spec.Rate = rate(t, "10/1s")
+		spec.Rates = ratelimit.Rates{rate(t, "10/1s")}
 		apply := func(owner string, queues map[string]QueueSpec) error {
 			t.Helper()
 			err := c.Apply(ctx, Declaration{Owner: owner, Queues: queues})
@@ -114,7 +114,7 @@ func TestApplyKeepsOverridesAndOwners(t *testing.T) {
 			t.Fatal(err)
 		}
 		fast := rate(t, "50/1s")
-		if err := c.UpdateQueue(ctx, "a", QueueChange{Rate: &fast}); err != nil {
+		if err := c.UpdateQueue(ctx, "a", QueueChange{Rates: &ratelimit.Rates{fast}}); err != nil {
 			t.Fatal(err)
 		}
 		spec.Timeout = time.Minute
@@ -132,7 +132,7 @@ func TestApplyKeepsOverridesAndOwners(t *testing.T) {
 			t.Errorf("a queue that was as declared has been written")
 		}
 		a := statusOf(t, c, "a")
-		if a.Rate != fast || a.Timeout != time.Minute || a.Declared == nil || a.Declared.Rate != spec.Rate {
+		if a.Rates[0] != fast || a.Timeout != time.Minute || a.Declared == nil || a.Declared.Rates[0] != spec.Rates[0] {
 			t.Errorf("override: %+v declared %+v", a.QueueSpec, a.Declared)
 		}
 		var owned *OwnedError

@@ -48,7 +48,7 @@ func newQueue(t *testing.T, c *Client, name, r string, change ...func(*QueueSpec
 	t.Helper()
 	spec := DefaultQueue("echo")
 	if r != "" {
-		spec.Rate = rate(t, r)
+		spec.Rates = ratelimit.Rates{rate(t, r)}
 	}
 	for _, f := range change {
 		f(&spec)

@@ -33,7 +33,7 @@ func observed() (*scheduler.Client, func()) {
 		}
 	}
 	calls, letters := scheduler.DefaultQueue("api"), scheduler.DefaultQueue("post")
-	calls.Rate = ratelimit.Rate{N: 10, Period: time.Minute, Burst: 5}
+	calls.Rates = ratelimit.Rates{{N: 10, Period: time.Minute, Burst: 5}}
 	_, err = client.CreateQueue(ctx, "calls", calls)
 	must(err)
 	_, err = client.CreateQueue(ctx, "letters", letters)
@@ -143,7 +143,7 @@ func ExampleClient_Queues() {
 		log.Fatal(err)
 	}
 	for _, q := range queues {
-		fmt.Printf("%s: rate %s, %d waiting, blocked by %q\n", q.Name, q.Rate, q.Waiting, q.BlockedBy)
+		fmt.Printf("%s: rate %s, %d waiting, blocked by %q\n", q.Name, q.Rates, q.Waiting, q.BlockedBy)
 	}
 	// Output:
 	// calls: rate 10/1m:5, 2 waiting, blocked by ""

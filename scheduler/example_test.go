@@ -59,7 +59,7 @@ func ExampleClient_SubmitMany() {
 	defer done()
 	ctx := context.Background()
 	spec := scheduler.DefaultQueue("mailer")
-	spec.Rate = ratelimit.Rate{N: 10, Period: time.Minute, Burst: 3}
+	spec.Rates = ratelimit.Rates{{N: 10, Period: time.Minute, Burst: 3}}
 	if _, err := client.CreateQueue(ctx, "emails", spec); err != nil {
 		log.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func ExampleClient_Queue() {
 	defer done()
 	ctx := context.Background()
 	spec := scheduler.DefaultQueue("mailer")
-	spec.Rate = ratelimit.Rate{N: 1, Period: time.Hour, Burst: 20}
+	spec.Rates = ratelimit.Rates{{N: 1, Period: time.Hour, Burst: 20}}
 	if _, err := client.CreateQueue(ctx, "emails", spec); err != nil {
 		log.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func ExampleClient_Queue() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(q.Rate, q.Tokens, q.BlockedBy)
+	fmt.Println(q.Rates, q.Tokens, q.BlockedBy)
 	_, err = client.Queue(ctx, "emials")
 	fmt.Println(err)
 	// Output:

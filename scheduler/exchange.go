@@ -37,6 +37,21 @@ type Outcome struct {
 	Number    int64  // as settle.lua says for the kind
 	Text      string // error, or of a done task its result
 	Truncated bool   // the result was cut
+
+	// Limit is, of a Throttled one, the limit that is frozen: "" or "queue" the queue's
+	// own, "key" only the task's key, or a named limit of the queue.
+	Limit string
+	// Actual is what the run really cost, by limit, where the handler said so.
+	Actual map[string]int64
+	// Reports are what upstream said of its limits.
+	Reports []Report
+}
+
+// Report is what upstream said is left. It can lower a bucket, never raise it.
+type Report struct {
+	Limit     string        // as Outcome.Limit
+	Remaining int64         // tokens; 0 freezes the limit for Reset
+	Reset     time.Duration // until upstream's count begins anew
 }
 
 // Claim asks for tasks.

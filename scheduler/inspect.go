@@ -23,15 +23,15 @@ type Queue struct {
 	Waiting, Scheduled, Running, Dead int64
 	Ended                             int64 // done, cancelled and expired ones that are kept (History)
 
-	Completed    int64 // tasks done
-	Failed       int64 // runs that ended in an error, a panic or a timeout, and deaths by crashes
-	TokensSpent  int64 // granted starts
-	TokensWasted int64 // of those, given back without a start
-	Tokens       float64
-	NextToken    time.Time // when the next whole token is there; zero without a rate
-	FrozenUntil  time.Time // zero unless an upstream's slow-down is in force
-	BlockedBy    string    // "", "paused", "undeclared", "frozen", "rate"; whether a worker serves it: ServiceOf
-	At           time.Time // engine time of the snapshot
+	Completed           int64    // tasks done
+	Failed              int64    // runs that ended in an error, a panic or a timeout, and deaths by crashes
+	TokensSpent         int64    // granted starts
+	TokensWasted        int64    // of those, given back without a start
+	Credited, Owed, Cut int64    // as of a Limit
+	Bucket                       // of the queue's own limit
+	Binding             *Binding // the limit that holds its next task up; nil where none does, or it has none waiting
+	BlockedBy           string   // "", "paused", "undeclared", "frozen", "rate", "concurrency", "keys" (all are blocked), `limit "github"`; whether a worker serves it: ServiceOf
+	ActiveKeys          int64    // keys with waiting tasks
 }
 
 // Queue returns one queue; an unknown name is a *NotFoundError.
@@ -105,20 +105,20 @@ func readQueue(name string, h map[string]string, now int64) Queue {
 		Waiting: number(h["waiting"]), Scheduled: number(h["later"]), Running: number(h["running"]), Dead: number(h["dead"]),
 		Ended:     number(h["ended"]),
 		Completed: number(h["done"]), Failed: number(h["failed"]),
-		TokensSpent: number(h["spent"]), TokensWasted: number(h["wasted"]), At: time.UnixMicro(now).UTC(),
+		TokensSpent: number(h["spent"]), TokensWasted: number(h["wasted"]), Bucket: Bucket{At: time.UnixMicro(now).UTC()},
 	}
 	if _, ok := h["d_handler"]; ok {
-		if d := decodeSpec(h, "d_"); d != q.QueueSpec {
+		if d := decodeSpec(h, "d_"); !d.Equal(q.QueueSpec) {
 			q.Declared = &d
 		}
 	}
 	ready := now
-	if q.Rate.N > 0 {
+	for _, r := range q.Rates {
 		b := ratelimit.Bucket{FullAt: number(h["full_at"]), Rem: number(h["rem"])}
-		q.Tokens = max(0, b.Tokens(q.Rate, now))
-		next := min(max(0, b.Left(q.Rate, now))+1, q.Rate.Burst)
-		q.NextToken = time.UnixMicro(max(now, b.At(q.Rate, next))).UTC()
-		ready = b.At(q.Rate, 1)
+		q.Tokens, q.Capacity = max(0, b.Tokens(r, now)), r.Burst
+		next := min(max(0, b.Left(r, now))+1, r.Burst)
+		q.NextToken = time.UnixMicro(max(now, b.At(r, next))).UTC()
+		ready = b.At(r, 1)
 	}
 	if f := number(h["frozen"]); f > now {
 		q.FrozenUntil = time.UnixMicro(f).UTC()

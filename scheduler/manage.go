@@ -13,7 +13,14 @@ import (
 // QueueChange is what UpdateQueue changes; nil leaves a setting as it is.
 type QueueChange struct {
 	Handler, Pool *string
-	Rate          *ratelimit.Rate // the zero Rate lifts the limit
+	Rates         *ratelimit.Rates // of the queue's own limit; none lifts it
+	Concurrency   *int
+	DebtMax       *int64
+	For           time.Duration // as of a LimitChange
+	By            string        // as of a LimitChange
+	Limits        *[]string
+	Key           **KeySpec           // a nil *KeySpec takes the bounds off; only while the queue holds no task
+	Exceptions    map[string]*KeyRule // what is named is set, or with nil removed
 	Timeout       *time.Duration
 	MaxAttempts   *int
 	RetryMin      *time.Duration
@@ -60,7 +67,7 @@ func (c *Client) UpdateQueue(ctx context.Context, name string, ch QueueChange) e
 	spec := q.QueueSpec
 	set(&spec.Handler, ch.Handler)
 	set(&spec.Pool, ch.Pool)
-	set(&spec.Rate, ch.Rate)
+	set(&spec.Rates, ch.Rates)
 	set(&spec.Timeout, ch.Timeout)
 	set(&spec.Retry.MaxAttempts, ch.MaxAttempts)
 	set(&spec.Retry.Min, ch.RetryMin)

@@ -2,7 +2,9 @@ package scheduler
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/throttlerd/throttlerd/ratelimit"
@@ -15,11 +17,17 @@ const DefaultPool = "default"
 type QueueSpec struct {
 	Handler string
 	Pool    string
-	Rate    ratelimit.Rate // the zero Rate is no limit
-	Timeout time.Duration  // of one run
-	Retry   Retry
-	History int // ended tasks that are kept
-	Paused  bool
+	// LimitSpec is the queue's own limit.
+	LimitSpec
+	Limits []string // named limits that its tasks are under too, at most 8
+	// Key, where it is not nil, bounds each key, and has keys with work take turns: then
+	// every task has a key. Exceptions are keys that have other bounds.
+	Key        *KeySpec
+	Exceptions map[string]KeyRule
+	Timeout    time.Duration // of one run
+	Retry      Retry
+	History    int // ended tasks that are kept
+	Paused     bool
 	// MaxLength is how many tasks may be waiting and scheduled; a submit of more is
 	// refused, retries are not. 0 is no bound.
 	MaxLength int
@@ -53,10 +61,8 @@ func (s QueueSpec) Validate() error {
 	if err := CheckName("pool", s.Pool); err != nil {
 		return err
 	}
-	if s.Rate != (ratelimit.Rate{}) {
-		if err := s.Rate.Validate(); err != nil {
-			return &InvalidError{What: "rate", Reason: err.Error()}
-		}
+	if err := s.LimitSpec.validate(); err != nil {
+		return err
 	}
 	year := 366 * 24 * time.Hour
 	for _, c := range []struct {
@@ -82,7 +88,7 @@ func (s QueueSpec) Validate() error {
 // fields are the settings as the queue's hash holds them.
 func (s QueueSpec) fields() []any {
 	return []any{
-		"handler", s.Handler, "pool", s.Pool, "rate", encodeRate(s.Rate),
+		"handler", s.Handler, "pool", s.Pool, "rate", encodeRates(s.Rates),
 		"timeout", s.Timeout.Microseconds(), "attempts", s.Retry.MaxAttempts,
 		"retry_min", s.Retry.Min.Microseconds(), "retry_max", s.Retry.Max.Microseconds(),
 		"jitter", int64(s.Retry.Jitter * 1e6), "history", s.History, "paused", flag(s.Paused),
@@ -93,7 +99,7 @@ func (s QueueSpec) fields() []any {
 func decodeSpec(h map[string]string, prefix string) QueueSpec {
 	num := func(f string) int64 { return number(h[prefix+f]) }
 	return QueueSpec{
-		Handler: h[prefix+"handler"], Pool: h[prefix+"pool"], Rate: decodeRate(h[prefix+"rate"]),
+		Handler: h[prefix+"handler"], Pool: h[prefix+"pool"], LimitSpec: LimitSpec{Rates: decodeRates(h[prefix+"rate"])},
 		Timeout: time.Duration(num("timeout")) * time.Microsecond,
 		Retry: Retry{
 			MaxAttempts: int(num("attempts")),
@@ -107,22 +113,30 @@ func decodeSpec(h map[string]string, prefix string) QueueSpec {
 	}
 }
 
-// encodeRate writes "N P B", P in µs; "" for no limit.
-func encodeRate(r ratelimit.Rate) string {
-	if r == (ratelimit.Rate{}) {
-		return ""
+// encodeRates writes "N P B" for each, P in µs, with commas between; "" for none.
+func encodeRates(rs ratelimit.Rates) string {
+	text := make([]string, len(rs))
+	for i, r := range rs {
+		text[i] = fmt.Sprintf("%d %d %d", r.N, r.Period.Microseconds(), r.Burst)
 	}
-	return fmt.Sprintf("%d %d %d", r.N, r.Period.Microseconds(), r.Burst)
+	return strings.Join(text, ",")
 }
 
-func decodeRate(s string) ratelimit.Rate {
-	var r ratelimit.Rate
-	var us int64
-	if n, _ := fmt.Sscanf(s, "%d %d %d", &r.N, &us, &r.Burst); n == 3 {
-		r.Period = time.Duration(us) * time.Microsecond
+func decodeRates(s string) ratelimit.Rates {
+	var rs ratelimit.Rates
+	for text := range strings.SplitSeq(s, ",") {
+		var r ratelimit.Rate
+		var us int64
+		if n, _ := fmt.Sscanf(text, "%d %d %d", &r.N, &us, &r.Burst); n == 3 {
+			r.Period = time.Duration(us) * time.Microsecond
+			rs = append(rs, r)
+		}
 	}
-	return r
+	return rs
 }
+
+// Equal reports whether both say the same.
+func (s QueueSpec) Equal(o QueueSpec) bool { return reflect.DeepEqual(s, o) }
 
 func flag(b bool) int {
 	if b {

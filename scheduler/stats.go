@@ -36,12 +36,12 @@ type RateStatus struct {
 // RateStatus returns the bucket of one queue; an unknown name is a *NotFoundError.
 func (c *Client) RateStatus(ctx context.Context, name string) (RateStatus, error) {
 	q, err := c.Queue(ctx, name)
-	if err != nil || q.Rate.IsZero() {
+	if err != nil || len(q.Rates) == 0 {
 		return RateStatus{FrozenUntil: q.FrozenUntil}, err
 	}
 	return RateStatus{
-		Limited: true, Tokens: q.Tokens, Capacity: q.Rate.Burst,
-		RefillPerSecond: float64(q.Rate.N) / q.Rate.Period.Seconds(),
+		Limited: true, Tokens: q.Tokens, Capacity: q.Capacity,
+		RefillPerSecond: float64(q.Rates[0].N) / q.Rates[0].Period.Seconds(),
 		NextTokenAt:     q.NextToken, NextTokenIn: q.NextToken.Sub(q.At), FrozenUntil: q.FrozenUntil,
 	}, nil
 }

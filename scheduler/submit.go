@@ -31,8 +31,10 @@ type SubmitRequest struct {
 	Type    string
 	Key     string
 	Headers map[string]string
-	In      time.Duration // not before this from now
-	At      time.Time     // not before this instant; not together with In
+	Cost    int64            // tokens of each limit that Costs does not name; 0 is 1
+	Costs   map[string]int64 // by limit; "queue" and "key" are the queue's own and the key's. 0 is not under it
+	In      time.Duration    // not before this from now
+	At      time.Time        // not before this instant; not together with In
 }
 
 // Receipt says what became of a submitted task.
@@ -43,9 +45,11 @@ type Receipt struct {
 	// Position is how many tokens have to come before its own: 0 when one is there
 	// now. Of a scheduled task it is 0.
 	Position int64
-	// EarliestStart is when the queue's own rate lets it start, if all before it
-	// start as early as they may. Zero while the queue is held (paused).
+	// EarliestStart is when all its limits together let it start, if all before it in
+	// its queue or key start as early as they may and nobody else takes a token. Zero while the queue is held (paused).
 	EarliestStart time.Time
+	// Binding is the limit that holds it up longest; nil when it can start now.
+	Binding *Binding
 }
 
 // Receipts are those of one SubmitMany, in the order of its tasks.
@@ -139,7 +143,11 @@ func (c *Client) submitChunk(ctx context.Context, queue string, tasks []SubmitRe
 func readReceipts(queue string, tasks []SubmitRequest, reply []any) []Receipt {
 	now, rank := reply[1].(int64), reply[2].(int64)
 	bucket := ratelimit.Bucket{FullAt: reply[3].(int64), Rem: reply[4].(int64)}
-	frozen, rate, held := reply[5].(int64), decodeRate(reply[6].(string)), reply[7].(string)
+	frozen, held := reply[5].(int64), reply[7].(string)
+	var rate ratelimit.Rate
+	if rs := decodeRates(reply[6].(string)); len(rs) > 0 {
+		rate = rs[0]
+	}
 	ids := reply[8].([]any)
 	out := make([]Receipt, len(tasks))
 	for i := range tasks {

@@ -30,6 +30,14 @@ type Task struct {
 	Worker      string    // that runs it, or ran it last
 	Result      []byte    // of a done task
 	Truncated   bool      // the result was cut
+	Cost        int64     // as submitted
+	Costs       map[string]int64
+	// Of a waiting task: how many of its queue, or of its key, are before it (-1 past
+	// the first 10,000), when it can start at the earliest, and the limit that holds it
+	// up longest.
+	Position      int64
+	EarliestStart time.Time
+	Binding       *Binding
 
 	internal string
 }

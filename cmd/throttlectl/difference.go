@@ -21,7 +21,7 @@ func spelled(s scheduler.QueueSpec) [][2]string {
 	return [][2]string{
 		{"handler", s.Handler},
 		{"pool", s.Pool},
-		{"rate", s.Rate.String()},
+		{"rate", s.Rates.String()},
 		{"timeout", exact(s.Timeout)},
 		{"max-attempts", count(int64(s.Retry.MaxAttempts))},
 		{"retry-min", exact(s.Retry.Min)},

@@ -79,10 +79,10 @@ func given[T any](c *cobra.Command, flag string, v *T) *T {
 	return nil
 }
 
-// parseRate reads a rate, or "unlimited" as the zero Rate.
-func parseRate(s string) (r ratelimit.Rate, err error) {
-	err = r.UnmarshalText([]byte(s))
-	return r, err
+// parseRates reads rates with commas between, or "unlimited" as none.
+func parseRates(s string) (rs ratelimit.Rates, err error) {
+	err = rs.UnmarshalText([]byte(s))
+	return rs, err
 }
 
 // checkName refuses what cannot be a name before Redis is asked for it.

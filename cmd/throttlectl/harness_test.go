@@ -95,7 +95,7 @@ func (b *bench) queue(name, handler, rate string) {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		spec.Rate = r
+		spec.Rates = ratelimit.Rates{r}
 	}
 	_, err := b.CreateQueue(b.ctx(), name, spec)
 	b.must(err)

@@ -122,10 +122,10 @@ func queueRows(s snapshot, width int, wide bool) rows {
 			reached = perSecond(q.reached)
 		}
 		tokens := "-"
-		if !q.Rate.IsZero() {
-			tokens = fmt.Sprintf("%s/%s", tokenLevel(q.Tokens), number(q.Rate.Burst, wide))
+		if len(q.Rates) > 0 {
+			tokens = fmt.Sprintf("%s/%s", tokenLevel(q.Tokens), number(q.Capacity, wide))
 		}
-		t.add(q.Name, q.Handler, q.Pool, q.Rate.String(), queueState(q.Queue), tokens, number(q.Waiting, wide), number(q.Scheduled, wide),
+		t.add(q.Name, q.Handler, q.Pool, q.Rates.String(), queueState(q.Queue), tokens, number(q.Waiting, wide), number(q.Scheduled, wide),
 			number(q.Running, wide), number(q.Dead, wide), number(q.Completed, wide), number(q.Failed, wide), reached,
 			count(int64(q.Workers-q.Down)), q.blocks())
 	}

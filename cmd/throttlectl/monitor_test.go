@@ -21,15 +21,15 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 // see, the others are busy, idle or held in turn.
 func picture(n int) snapshot {
 	ratelimited := func(q *scheduler.Queue, rate string, tokens float64, next time.Duration) {
-		q.Rate, _ = ratelimit.Parse(rate)
-		q.Tokens, q.NextToken = tokens, noon.Add(next)
+		q.Rates, _ = ratelimit.ParseRates(rate)
+		q.Tokens, q.Capacity, q.NextToken = tokens, q.Rates[0].Burst, noon.Add(next)
 		if q.Waiting > 0 && tokens < 1 {
 			q.BlockedBy = "rate"
 		}
 	}
 	var queues []scheduler.Queue
 	for i := range n {
-		q := scheduler.Queue{Name: fmt.Sprintf("tenant-%04d", i), QueueSpec: scheduler.DefaultQueue("echo"), At: noon, Completed: int64(i) * 1000}
+		q := scheduler.Queue{Name: fmt.Sprintf("tenant-%04d", i), QueueSpec: scheduler.DefaultQueue("echo"), Bucket: scheduler.Bucket{At: noon}, Completed: int64(i) * 1000}
 		switch i {
 		case 0:
 			q.Name, q.Handler, q.Waiting, q.Failed = "letters-to-the-whole-country", "post", 12345, 7

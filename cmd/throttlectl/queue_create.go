@@ -30,7 +30,7 @@ only one. A queue that exists is left as it is (exit code 4): see queue update.`
 		RunE: func(c *cobra.Command, args []string) error {
 			spec := flags.spec
 			var err error
-			if spec.Rate, err = parseRate(args[0]); err != nil {
+			if spec.Rates, err = parseRates(args[0]); err != nil {
 				return err
 			}
 			if err := checkNew(c, name, spec); err != nil {

@@ -42,7 +42,7 @@ func (s *session) listQueues() error {
 	rows := make([][]string, len(queues))
 	for i, q := range queues {
 		rows[i] = []string{q.Name, q.Handler, q.Pool, count(q.Waiting), count(q.Scheduled), count(q.Running), count(q.Dead),
-			q.Rate.String(), tokens(q), queueState(q), blockedBy(q, workers)}
+			q.Rates.String(), tokens(q), queueState(q), blockedBy(q, workers)}
 	}
 	s.a.table([]string{"QUEUE", "HANDLER", "POOL", "WAITING", "SCHEDULED", "RUNNING", "DEAD", "RATE", "TOKENS", "STATE", "BLOCKED BY"}, rows)
 	return nil
@@ -50,10 +50,10 @@ func (s *session) listQueues() error {
 
 // tokens is how full a queue's bucket is, and when its next token comes.
 func tokens(q scheduler.Queue) string {
-	if q.Rate.IsZero() {
+	if len(q.Rates) == 0 {
 		return "-"
 	}
-	s := fmt.Sprintf("%s/%s", level(q.Tokens), count(q.Rate.Burst))
+	s := fmt.Sprintf("%s/%s", level(q.Tokens), count(q.Capacity))
 	if wait := q.NextToken.Sub(q.At); wait > 0 {
 		s += ", next in " + span(wait)
 	}

@@ -51,14 +51,14 @@ func queueFacts(q scheduler.Queue, workers []scheduler.Worker) [][2]string {
 		{"queue", q.Name},
 		{"state", queueState(q)},
 		{"blocked by", blocked},
-		{"rate", fmt.Sprintf("%s (%s)", q.Rate, rateWords(q.Rate))},
+		{"rate", fmt.Sprintf("%s (%s)", q.Rates, ratesWords(q.Rates))},
 	}
-	if !q.Rate.IsZero() {
+	if len(q.Rates) > 0 {
 		next := "full"
 		if wait := q.NextToken.Sub(q.At); wait > 0 {
 			next = "next in " + span(wait)
 		}
-		rows = append(rows, [2]string{"tokens", fmt.Sprintf("%s of %s, %s", level(q.Tokens), count(q.Rate.Burst), next)})
+		rows = append(rows, [2]string{"tokens", fmt.Sprintf("%s of %s, %s", level(q.Tokens), count(q.Capacity), next)})
 	}
 	if !q.FrozenUntil.IsZero() {
 		rows = append(rows, [2]string{"frozen", fmt.Sprintf("until %s, for %s: the upstream said slow down", clock(q.FrozenUntil), span(q.FrozenUntil.Sub(q.At)))})

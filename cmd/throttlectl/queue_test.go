@@ -29,10 +29,10 @@ func TestQueueLife(t *testing.T) {
 	q, err := b.Queue(b.ctx(), "emails")
 	b.must(err)
 	want := scheduler.QueueSpec{
-		Handler: "smtp", Pool: "default", Rate: ratelimit.Rate{N: 60, Period: time.Minute, Burst: 5}, Timeout: time.Minute, History: 7, Paused: true,
+		Handler: "smtp", Pool: "default", LimitSpec: scheduler.LimitSpec{Rates: ratelimit.Rates{{N: 60, Period: time.Minute, Burst: 5}}}, Timeout: time.Minute, History: 7, Paused: true,
 		Retry: scheduler.Retry{MaxAttempts: 3, Min: 2 * time.Second, Max: time.Hour, Jitter: 0.25},
 	}
-	if q.QueueSpec != want {
+	if !q.QueueSpec.Equal(want) {
 		t.Errorf("created %+v, want %+v", q.QueueSpec, want)
 	}
 	generated := b.ok("queue", "create", "unlimited")
@@ -175,7 +175,7 @@ func TestQueueShowSaysWhyNothingMoves(t *testing.T) {
 		{"overridden", func(q string) {
 			b.declare("team-a", q, "5/1m")
 			r, _ := ratelimit.Parse("10/1m")
-			b.must(b.UpdateQueue(b.ctx(), q, scheduler.QueueChange{Rate: &r}))
+			b.must(b.UpdateQueue(b.ctx(), q, scheduler.QueueChange{Rates: &ratelimit.Rates{r}}))
 		}, "", []string{`the file of owner "team-a"`, "OVERRIDE", "rate is 10/1m, the file says 5/1m"}},
 		{"undeclared", func(q string) {
 			b.declare("team-b", q, "")
@@ -283,7 +283,7 @@ func (b *bench) declare(owner, queue, rate string) {
 	if rate != "" {
 		r, err := ratelimit.Parse(rate)
 		b.must(err)
-		spec.Rate = r
+		spec.Rates = ratelimit.Rates{r}
 	}
 	b.must(b.Apply(b.ctx(), scheduler.Declaration{Owner: owner, Queues: map[string]scheduler.QueueSpec{queue: spec}}))
 }

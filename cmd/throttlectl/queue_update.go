@@ -1,6 +1,7 @@
 package main
 
 import (
+	"reflect"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,13 +31,13 @@ says again.`,
 			}
 			change := flags.change(c)
 			if c.Flags().Changed("rate") {
-				r, err := parseRate(rate)
+				r, err := parseRates(rate)
 				if err != nil {
 					return err
 				}
-				change.Rate = &r
+				change.Rates = &r
 			}
-			if change == (scheduler.QueueChange{}) {
+			if reflect.DeepEqual(change, scheduler.QueueChange{}) {
 				return usagef("queue update %s changes nothing: give at least one of --rate, --handler, --pool, --timeout, --max-attempts, --retry-min, --retry-max, --jitter, --history, --max-length, --expire-after", args[0])
 			}
 			return a.connected(func(s *session) error { return s.update(args[0], change) })

@@ -62,7 +62,7 @@ type settingsView struct {
 // viewQueue needs the workers that are known, to tell whether somebody serves it.
 func viewQueue(q scheduler.Queue, workers []scheduler.Worker) queueView {
 	v := queueView{
-		Name: q.Name, Handler: q.Handler, Pool: q.Pool, Rate: q.Rate.String(), State: queueState(q), Paused: q.Paused,
+		Name: q.Name, Handler: q.Handler, Pool: q.Pool, Rate: q.Rates.String(), State: queueState(q), Paused: q.Paused,
 		BlockedBy: optional(blockedBy(q, workers)), LiveWorkers: len(serving(q, workers)),
 		Waiting: q.Waiting, Scheduled: q.Scheduled, Running: q.Running, Dead: q.Dead,
 		CompletedTotal: q.Completed, FailedTotal: q.Failed,
@@ -70,13 +70,13 @@ func viewQueue(q scheduler.Queue, workers []scheduler.Worker) queueView {
 		TimeoutSeconds: q.Timeout.Seconds(), Retry: viewRetry(q.Retry), History: q.History, MaxLength: optional(q.MaxLength),
 		ExpireAfterSeconds: optional(q.ExpireAfter.Seconds()), Owner: optional(q.Owner), CreatedAt: instant(q.Created),
 	}
-	if !q.Rate.IsZero() {
+	if len(q.Rates) > 0 {
 		next := max(0, q.NextToken.Sub(q.At).Seconds())
-		v.Tokens, v.Capacity, v.NextTokenInSeconds = &q.Tokens, &q.Rate.Burst, &next
+		v.Tokens, v.Capacity, v.NextTokenInSeconds = &q.Tokens, &q.Capacity, &next
 	}
 	if d := q.Declared; d != nil {
 		v.Declared = &settingsView{
-			Handler: d.Handler, Pool: d.Pool, Rate: d.Rate.String(), Paused: d.Paused,
+			Handler: d.Handler, Pool: d.Pool, Rate: d.Rates.String(), Paused: d.Paused,
 			TimeoutSeconds: d.Timeout.Seconds(), Retry: viewRetry(d.Retry), History: d.History, MaxLength: optional(d.MaxLength),
 			ExpireAfterSeconds: optional(d.ExpireAfter.Seconds()),
 		}
@@ -120,9 +120,9 @@ func blockedBy(q scheduler.Queue, workers []scheduler.Worker) string {
 // drained is how long a rate takes until n tasks have their tokens, from the level of
 // the snapshot on.
 func drained(q scheduler.Queue, n int64) time.Duration {
-	if q.Rate.IsZero() {
+	if len(q.Rates) == 0 {
 		return 0
 	}
 	missing := float64(n) - q.Tokens
-	return time.Duration(max(0, missing) * float64(q.Rate.Period) / float64(q.Rate.N))
+	return time.Duration(max(0, missing) * float64(q.Rates[0].Period) / float64(q.Rates[0].N))
 }

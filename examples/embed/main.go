@@ -40,7 +40,7 @@ func run() error {
 
 	// 20 calls a second, 3 at once; a queue of a generated name
 	spec := scheduler.DefaultQueue("greeter")
-	spec.Rate = ratelimit.Rate{N: 20, Period: time.Second, Burst: 3}
+	spec.Rates = ratelimit.Rates{{N: 20, Period: time.Second, Burst: 3}}
 	queue, err := client.CreateQueue(ctx, "", spec)
 	if err != nil {
 		return err

@@ -158,7 +158,7 @@ func Declaration(c *config.Config) scheduler.Declaration {
 			Retry: scheduler.Retry(q.Retry),
 		}
 		if len(q.Rates) > 0 {
-			spec.Rate = q.Rates[0]
+			spec.Rates = q.Rates
 		}
 		d.Queues[q.Name] = spec
 	}

@@ -92,7 +92,7 @@ func (r *rig) queue(name, rate string) {
 	spec := scheduler.DefaultQueue("echo")
 	if rate != "" {
 		var err error
-		if spec.Rate, err = ratelimit.Parse(rate); err != nil {
+		if spec.Rates, err = ratelimit.ParseRates(rate); err != nil {
 			r.t.Fatal(err)
 		}
 	}

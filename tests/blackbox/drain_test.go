@@ -144,8 +144,8 @@ func TestReload(t *testing.T) {
 		_, err := s.client.Queue(context.Background(), "b")
 		return err == nil
 	})
-	if q := s.show("a"); q.Rate.Burst != 7 {
-		t.Errorf("queue a has rate %s", q.Rate)
+	if q := s.show("a"); q.Capacity != 7 {
+		t.Errorf("queue a has rate %s", q.Rates)
 	}
 	s.waitState(s.submit("b", 1, `{}`)[0], "done", 5*time.Second)
 	s.rewrite(file, s.echo(), `queue "a" { rate = "nonsense" }`)

@@ -97,7 +97,7 @@ func TestManyBlockedQueuesCostNothing(t *testing.T) {
 	queues := 10_000
 	w := proc.Worker(t, s.file(s.echo("concurrency = 256")))
 	spec := scheduler.DefaultQueue("echo")
-	spec.Rate = ratelimit.Rate{N: 1, Period: time.Hour, Burst: 1}
+	spec.Rates = ratelimit.Rates{{N: 1, Period: time.Hour, Burst: 1}}
 	names := make(chan string)
 	var wg sync.WaitGroup
 	for range 8 {

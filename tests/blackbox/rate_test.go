@@ -115,7 +115,7 @@ func TestRateChangesUnderLoad(t *testing.T) {
 			s.journal.WaitStarts(25*i, 30*time.Second)
 			before, err := s.client.Now(s.ctx())
 			s.must(err)
-			s.must(s.client.UpdateQueue(s.ctx(), "calls", scheduler.QueueChange{Rate: &r}))
+			s.must(s.client.UpdateQueue(s.ctx(), "calls", scheduler.QueueChange{Rates: &ratelimit.Rates{r}}))
 			after, err := s.client.Now(s.ctx())
 			s.must(err)
 			from = before.UnixMicro() // the instant of the change lies between the two

@@ -66,7 +66,7 @@ func TestReloadCutIsAllOrNothing(t *testing.T) {
 		s.must(err)
 		n := 0
 		for _, q := range list {
-			if q.Rate.String() == rates[round%2] {
+			if q.Rates.String() == rates[round%2] {
 				n++
 			}
 		}

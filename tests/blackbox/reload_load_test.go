@@ -226,7 +226,7 @@ func (l *reloads) check(turn int) {
 			want, err = ratelimit.Parse(rate)
 			l.must(err)
 		}
-		if q.Undeclared == there || there && q.Rate != want || q.Declared != nil {
+		if q.Undeclared == there || there && q.Rates.String() != want.String() || q.Declared != nil {
 			l.Errorf("turn %d: after the file of turn %d, with %q (%v), the queue is %+v", turn, l.applied, rate, there, q)
 		}
 	}

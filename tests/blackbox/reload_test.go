@@ -45,8 +45,8 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	s.rewrite(file, s.echo(), queue("kept", `rate = "often"`), queue("added"))
 	w.Signal(syscall.SIGHUP)
 	w.WaitLog("reload refused", 5*time.Second)
-	if q := s.show("kept"); q.Rate.String() != "1/1h" {
-		t.Errorf("rate %s after a refused reload", q.Rate)
+	if q := s.show("kept"); q.Rates.String() != "1/1h" {
+		t.Errorf("rate %s after a refused reload", q.Rates)
 	}
 	if q := s.show("leaves"); q.Undeclared {
 		t.Error("a refused reload undeclared a queue")
