@@ -28,7 +28,8 @@ func (a *app) submitCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "submit QUEUE [JSON|-|@FILE]",
 		Short: "Submit one task, or each line of a file",
-		Long: `Submits one task and tells its id, its position and about when it can start. A task of a queue that bounds each key needs --key. With --cost
+		Long: `Submits one task and tells its id, its position, about when it can start, and the limit
+that holds it up longest. A task of a queue that bounds each key needs --key. With --cost
 it takes more than one token: of all limits, of one by its name, of the queue's own rates
 by the name queue, or of its key's by the name key; 0 takes it out of that limit.
 
@@ -156,7 +157,7 @@ func (s *session) submit(r scheduler.SubmitRequest) error {
 	if receipt.State == "scheduled" {
 		place = ","
 	}
-	s.a.printf("%s %s%s %s\n", receipt.ID, receipt.State, place, start(receipt))
+	s.a.printf("%s %s%s %s%s\n", receipt.ID, receipt.State, place, start(receipt), safe(heldUp(receipt.Binding)))
 	return nil
 }
 
