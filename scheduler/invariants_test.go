@@ -138,7 +138,7 @@ func checkInvariants(t *testing.T, c *Client) {
 
 func knownPart(rest string) bool {
 	for _, p := range keyParts {
-		if rest == p.part || strings.HasSuffix(p.part, ":") && strings.HasPrefix(rest, p.part) {
+		if rest == p.Part || strings.HasSuffix(p.Part, ":") && strings.HasPrefix(rest, p.Part) {
 			return true
 		}
 	}
