@@ -22,10 +22,8 @@ func encodeCosts(all int64, costs map[string]int64) string {
 	fmt.Fprint(&b, all)
 	other := all != 1
 	for _, name := range sortedKeys(costs) {
-		if c := costs[name]; c != all {
-			fmt.Fprintf(&b, " %s=%d", name, c)
-			other = true
-		}
+		fmt.Fprintf(&b, " %s=%d", name, costs[name]) // also where it is no other: submit looks whether there is such a limit
+		other = true
 	}
 	if !other {
 		return ""

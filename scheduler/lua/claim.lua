@@ -100,7 +100,7 @@ local function gather(index, by)
     if tonumber(index.due[j + 1]) > by then
       break
     elseif string.byte(entry, 1) == 64 then
-      local l = open_limit(string.sub(entry, 2), c.indexes, c.ahead, now)
+      local l = open_limit(string.sub(entry, 2), c)
       if l then
         wanting = wanting + math.max(1, math.min(#l.line, buckets_left(l.b, by) or #l.line))
       else
@@ -116,7 +116,7 @@ local function gather(index, by)
         wanting = wanting + 1
         if not q.lined then
           q.lined = true
-          line_add(open_limit(slowest(q, now), c.indexes, c.ahead, now), q.turn, entry, index)
+          line_add(open_limit(slowest(q, now), c), q.turn, entry, index)
         end
       end
     end

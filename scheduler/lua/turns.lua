@@ -45,8 +45,8 @@ local function line_read(l, n)
 end
 
 -- open_limit reads who waits at a limit, for the indexes of this claim.
-local function open_limit(name, indexes, ahead, now)
-  local l = limit_load(name, now)
+local function open_limit(name, c)
+  local l = limit_load(name, c.now)
   if not l or l.line then
     return l
   end
@@ -54,7 +54,7 @@ local function open_limit(name, indexes, ahead, now)
   opened[#opened + 1] = l
   for _, base in ipairs(redis.call('SMEMBERS', K_WAITED .. name)) do
     local mine
-    for _, index in ipairs(indexes) do
+    for _, index in ipairs(c.indexes) do
       if index.base == base and index.h.slots > 0 then
         mine = mine or index
         if index.only == '' then
@@ -71,9 +71,12 @@ local function open_limit(name, indexes, ahead, now)
     if not mine then
       local turn, queue = limit_idle(name, base)
       if turn then
-        l.others[#l.others + 1] = {turn + ahead, base, queue}
+        l.others[#l.others + 1] = {turn + c.ahead, base, queue}
       end
     end
+  end
+  if #l.reads > 0 then
+    line_read(l, math.min(c.most, 4 + math.max(0, buckets_left(l.b, c.now + c.ahead) or 28)))
   end
   return l
 end
@@ -120,14 +123,16 @@ local function older_waits(l, turn)
 end
 
 -- reserved tells whether a task may be granted at an instant to come: no cap of a named
--- limit or a key applies, and no named limit would be full then.
+-- limit or a key applies, no named limit would be full then, and none keeps tokens for
+-- somebody who may come before.
 local function reserved(q, t, at)
   if t.key and t.key.cap > 0 then
     return false
   end
   for _, name in ipairs(q.limits or {}) do
     local l = limits_read[name]
-    if l and task_cost(t.costs, name) > 0 and (l.cap > 0 or buckets_full(l.b, at) or l.b.till and at >= l.b.till) then
+    if l and task_cost(t.costs, name) > 0 and (l.cap > 0 or buckets_full(l.b, at) or l.b.till and at >= l.b.till
+      or l.keep and l.keep.queue ~= q.name or l.ask and l.turn < q.turn) then
       return false
     end
   end
@@ -176,7 +181,7 @@ local function first_grant(l, n, by, c)
       -- the other limits of its set
       local to, worst
       for _, name in ipairs(q.limits) do
-        local m = name ~= l.name and task_cost(t.costs, name) > 0 and open_limit(name, c.indexes, c.ahead, c.now)
+        local m = name ~= l.name and task_cost(t.costs, name) > 0 and open_limit(name, c)
         if m then
           local a, w = limit_at(m, task_cost(t.costs, name), q.name, q.turn)
           if a > c.now and a <= by and older_waits(m, q.turn) then
@@ -265,7 +270,7 @@ local function serve_limits(by, c)
     take(q, t, at, c.now)
     best.index.quota, best.index.h.slots, c.most = best.index.quota - 1, best.index.h.slots - 1, c.most - 1
     l.known, l.ver = nil, l.ver + 1
-    local m = open_limit(slowest(q, c.now), c.indexes, c.ahead, c.now)
+    local m = open_limit(slowest(q, c.now), c)
     q.where, q.own, q.left = m.name, nil, nil
     line_add(m, q.turn, q.name, best.index)
   end
