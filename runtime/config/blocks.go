@@ -50,9 +50,13 @@ type logBlock struct {
 }
 
 type limitBlock struct {
-	Name string    `hcl:"name,label"`
-	At   hcl.Range `hcl:",def_range"`
-	Rest hcl.Body  `hcl:",remain"`
+	Name        string    `hcl:"name,label"`
+	NameAt      hcl.Range `hcl:"name,label_range"`
+	At          hcl.Range `hcl:",def_range"`
+	Body        hcl.Body  `hcl:",body"`
+	Rate        attribute `hcl:"rate,optional"`
+	Concurrency attribute `hcl:"concurrency,optional"`
+	DebtMax     attribute `hcl:"debt_max,optional"`
 }
 
 type handlerBlock struct {
@@ -77,11 +81,13 @@ type queueBlock struct {
 	Name        string        `hcl:"name,label"`
 	NameAt      hcl.Range     `hcl:"name,label_range"`
 	At          hcl.Range     `hcl:",def_range"`
+	Body        hcl.Body      `hcl:",body"`
 	Handler     attribute     `hcl:"handler,optional"`
 	Pool        attribute     `hcl:"pool,optional"`
 	Rate        attribute     `hcl:"rate,optional"`
 	Limits      attribute     `hcl:"limits,optional"`
 	Concurrency attribute     `hcl:"concurrency,optional"`
+	DebtMax     attribute     `hcl:"debt_max,optional"`
 	Timeout     attribute     `hcl:"timeout,optional"`
 	Retry       []*retryBlock `hcl:"retry,block"`
 	History     attribute     `hcl:"history,optional"`

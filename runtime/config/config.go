@@ -29,6 +29,7 @@ type Config struct {
 	Redis Redis `json:"redis"`
 	Log   Log   `json:"log"`
 
+	Limits   []Limit   `json:"limits"`   // in the order of the files, names unique
 	Handlers []Handler `json:"handlers"` // in the order of the files, names unique
 	Queues   []Queue   `json:"queues"`   // in the order of the files, names unique
 
@@ -79,16 +80,30 @@ type Handler struct {
 	Config json.RawMessage `json:"-"`
 }
 
+// LimitSpec is how a named limit bounds what is under it, and a queue its own tasks.
+type LimitSpec struct {
+	Rates       ratelimit.Rates `json:"rate"`        // all of them hold; nil: none does
+	Concurrency int             `json:"concurrency"` // tasks running at once, over all workers; 0 is no cap
+	DebtMax     int64           `json:"debt_max"`    // tokens that a reported actual cost may leave owed
+}
+
+// Limit is a limit block: it has a rate, a concurrency, or both.
+type Limit struct {
+	Name string `json:"name"`
+	LimitSpec
+}
+
 // Queue is a queue block.
 type Queue struct {
-	Name    string           `json:"name"`
-	Handler string           `json:"handler"`
-	Pool    string           `json:"pool"`
-	Rates   []ratelimit.Rate `json:"-"` // empty: unlimited
-	Timeout time.Duration    `json:"timeout"`
-	Retry   Retry            `json:"retry"`
-	History int              `json:"history"` // finished tasks kept
-	Paused  bool             `json:"paused"`
+	Name    string `json:"name"`
+	Handler string `json:"handler"`
+	Pool    string `json:"pool"`
+	LimitSpec
+	Limits  []string      `json:"limits"` // declared ones, that its tasks are under too
+	Timeout time.Duration `json:"timeout"`
+	Retry   Retry         `json:"retry"`
+	History int           `json:"history"` // finished tasks kept
+	Paused  bool          `json:"paused"`
 	// MaxLength is how many tasks may be waiting and scheduled; 0 is no bound.
 	MaxLength int `json:"max_length"`
 	// ExpireAfter removes the queue once it has left the files and been idle for so
@@ -105,7 +120,7 @@ type Retry struct {
 	Jitter      float64       `json:"jitter"`
 }
 
-// Default is the Config of an empty file: no handlers, no queues.
+// Default is the Config of an empty file: no limits, no handlers, no queues.
 func Default() *Config {
 	return &Config{
 		Namespace:    "throttle",
@@ -167,8 +182,8 @@ func (c *Config) Queue(name string) (Queue, bool) {
 
 // String is one line for a log: what is configured, no secrets.
 func (c *Config) String() string {
-	return fmt.Sprintf("config %s: namespace %q, owner %q, redis %s, %d handlers, %d queues",
-		c.Hash(), c.Namespace, c.Owner, c.Redis, len(c.Handlers), len(c.Queues))
+	return fmt.Sprintf("config %s: namespace %q, owner %q, redis %s, %d limits, %d handlers, %d queues",
+		c.Hash(), c.Namespace, c.Owner, c.Redis, len(c.Limits), len(c.Handlers), len(c.Queues))
 }
 
 // GoString is String: %#v must not print what %v hides.

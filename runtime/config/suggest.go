@@ -16,6 +16,7 @@ var syntax = map[string]any{
 	"redis":   redisBlock{},
 	"tls":     tlsBlock{},
 	"log":     logBlock{},
+	"limit":   limitBlock{},
 	"handler": handlerBlock{},
 	"queue":   queueBlock{},
 	"retry":   retryBlock{},
@@ -38,6 +39,16 @@ func suggest(diags hcl.Diagnostics, files map[string]*sourceFile) {
 			x.Detail += fmt.Sprintf(" Here may stand: %s.", strings.Join(known(block), ", "))
 		}
 	}
+}
+
+// unknownIn tells whether a block has an argument that may not stand there: then what
+// seems to be missing may be that one, misspelled.
+func (d *decoder) unknownIn(body hcl.Body) bool {
+	b, ok := body.(*hclsyntax.Body)
+	return ok && slices.ContainsFunc(d.diags, func(x *hcl.Diagnostic) bool {
+		return x.Summary == "Unsupported argument" && x.Subject != nil &&
+			x.Subject.Filename == b.SrcRange.Filename && b.SrcRange.ContainsPos(x.Subject.Start)
+	})
 }
 
 // enclosing is the type of the innermost block around a byte; "" for none.

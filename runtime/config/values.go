@@ -40,13 +40,6 @@ func (d *decoder) unsupported(at hcl.Range, what string) {
 	d.errorAt(at, "Not supported yet", "%s not supported yet in this version. Take it out.", what)
 }
 
-// unsupportedAttribute reports a, if it is there.
-func (d *decoder) unsupportedAttribute(a attribute) {
-	if a != nil {
-		d.unsupported(a.Range, fmt.Sprintf("The attribute %q is", a.Name))
-	}
-}
-
 func (d *decoder) text(a attribute, to *string) bool {
 	v, ok := d.value(a, cty.String, "text in quotes")
 	if ok {
