@@ -14,7 +14,7 @@ import (
 
 // Config is what a worker runs with. It is complete: every setting that the files
 // leave out has its default. A Config from Load is valid; whoever builds one by hand
-// starts from Default, NewHandler and NewQueue and answers for the values.
+// starts from Default, NewHandler, NewQueue and NewKey and answers for the values.
 type Config struct {
 	Namespace    string        `json:"namespace"`
 	Owner        string        `json:"owner"`
@@ -99,16 +99,33 @@ type Queue struct {
 	Handler string `json:"handler"`
 	Pool    string `json:"pool"`
 	LimitSpec
-	Limits  []string      `json:"limits"` // declared ones, that its tasks are under too
-	Timeout time.Duration `json:"timeout"`
-	Retry   Retry         `json:"retry"`
-	History int           `json:"history"` // finished tasks kept
-	Paused  bool          `json:"paused"`
+	Limits []string `json:"limits"` // declared ones, that its tasks are under too
+	// Key is nil where keys take no turns. Exceptions, by key, are there only with it.
+	Key        *Key                 `json:"key"`
+	Exceptions map[string]Exception `json:"exceptions"`
+	Timeout    time.Duration        `json:"timeout"`
+	Retry      Retry                `json:"retry"`
+	History    int                  `json:"history"` // finished tasks kept
+	Paused     bool                 `json:"paused"`
 	// MaxLength is how many tasks may be waiting and scheduled; 0 is no bound.
 	MaxLength int `json:"max_length"`
 	// ExpireAfter removes the queue once it has left the files and been idle for so
 	// long; 0 is never.
 	ExpireAfter time.Duration `json:"expire_after"`
+}
+
+// Key is a key block: how each key of a queue is bounded.
+type Key struct {
+	Rates       ratelimit.Rates `json:"rate"`        // nil: none
+	Concurrency int             `json:"concurrency"` // over all workers; 0 is no cap
+	Weight      int             `json:"weight"`      // share among the keys that have work
+}
+
+// Exception is an exception block; what is nil is as for all keys.
+type Exception struct {
+	Rates       *ratelimit.Rates `json:"rate"` // of nil: none
+	Concurrency *int             `json:"concurrency"`
+	Weight      *int             `json:"weight"`
 }
 
 // Retry says what follows a failed attempt. The delay before attempt k+1 is
@@ -159,6 +176,9 @@ func NewQueue(name, handler string) Queue {
 		History: 1000,
 	}
 }
+
+// NewKey is the Key of an empty key block: keys take turns, and nothing else.
+func NewKey() Key { return Key{Weight: 1} }
 
 // Handler returns the handler of that name, or false.
 func (c *Config) Handler(name string) (Handler, bool) {

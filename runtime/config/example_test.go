@@ -30,6 +30,9 @@ func TestExampleFileLoads(t *testing.T) {
 	if q, _ := c.Queue("deploys"); q.Retry != config.NewQueue("", "").Retry || q.DebtMax != 0 || c.Limits[0].DebtMax != 0 {
 		t.Errorf("the example shows another retry or debt_max than the default: %+v", q)
 	}
+	if q, _ := c.Queue("calls"); q.Key.Weight != config.NewKey().Weight {
+		t.Errorf("the example shows another weight than the default: %+v", q.Key)
+	}
 }
 
 func TestExampleFileIsFormatted(t *testing.T) {

@@ -40,7 +40,7 @@ func (d *decoder) limits(blocks []*limitBlock, c *Config) {
 // limitSpec reads what a limit block and a queue have in common.
 func (d *decoder) limitSpec(body hcl.Body, rate, concurrency, debtMax attribute, to *LimitSpec) {
 	before := len(d.diags)
-	d.rates(rate, &to.Rates)
+	d.rates(rate, false, &to.Rates)
 	known := len(d.diags) == before
 	d.integer(concurrency, &to.Concurrency, 1, maxCap)
 	debt := 0

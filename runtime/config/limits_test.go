@@ -19,7 +19,7 @@ func rates(t *testing.T, s string) ratelimit.Rates {
 	return rs
 }
 
-func TestLimitsOfQueues(t *testing.T) {
+func TestLimitsAndKeys(t *testing.T) {
 	c, diags := Load("testdata/good/limits.hcl", skipPlugins)
 	if diags.Len() > 0 {
 		t.Fatal(text(t, diags))
@@ -33,10 +33,19 @@ func TestLimitsOfQueues(t *testing.T) {
 		t.Errorf("limits:\n%+v\nwant\n%+v", c.Limits, limits)
 	}
 
+	fast, none := rates(t, "50/1s, 1000/1h"), ratelimit.Rates(nil)
+	noCap, four, most := 0, 4, 1000
 	calls := NewQueue("calls", "echo")
 	calls.LimitSpec = LimitSpec{rates(t, "10/1m, 300/15m:20"), 8, 1}
 	calls.Limits = []string{"mail", "github"}
+	calls.Key = &Key{rates(t, "5/1s"), 2, 3}
+	calls.Exceptions = map[string]Exception{
+		"acme":                            {Rates: &fast, Weight: &most},
+		"free":                            {Rates: &none, Concurrency: &noCap},
+		`Ümläut, spaces: and 100% "more"`: {Weight: &four},
+	}
 	turns := NewQueue("turns", "echo")
+	turns.Key = &Key{Weight: 1}
 	for _, want := range []Queue{calls, turns} {
 		if got, _ := c.Queue(want.Name); !reflect.DeepEqual(got, want) {
 			t.Errorf("queue:\n%+v\nwant\n%+v", got, want)
@@ -64,10 +73,11 @@ func TestWidestLimits(t *testing.T) {
 		eightLimits = append(eightLimits, fmt.Sprintf(`"l%d"`, i))
 		fmt.Fprintf(&src, "limit \"l%d\" { concurrency = 1 }\n", i)
 	}
-	fmt.Fprintf(&src, "handler \"h\" {}\nqueue \"q\" {\n rate = [%s]\n limits = [%s]\n}\n",
-		strings.Join(eightRates, ","), strings.Join(eightLimits, ","))
+	key := strings.Repeat("ü", maxKey/2)
+	fmt.Fprintf(&src, "handler \"h\" {}\nqueue \"q\" {\n rate = [%s]\n limits = [%s]\n key {}\n exception %q { weight = 2 }\n}\n",
+		strings.Join(eightRates, ","), strings.Join(eightLimits, ","), key)
 	q, _ := mustLoad(t, src.String()).Queue("q")
-	if len(q.Rates) != 8 || len(q.Limits) != 8 {
+	if len(q.Rates) != 8 || len(q.Limits) != 8 || *q.Exceptions[key].Weight != 2 {
 		t.Errorf("%+v", q)
 	}
 }
@@ -77,12 +87,12 @@ func TestManyLimits(t *testing.T) {
 	var src strings.Builder
 	src.WriteString("handler \"h\" {}\n")
 	for i := range 4000 {
-		fmt.Fprintf(&src, "limit \"l%d\" { rate = \"1/1s\" }\nqueue \"q%d\" {\n limits = [\"l%d\", \"m%d\"]\n}\n", i, i, i, i)
+		fmt.Fprintf(&src, "limit \"l%d\" { rate = \"1/1s\" }\nqueue \"q%d\" {\n limits = [\"l%d\", \"m%d\"]\n key {\n exception \"k\" { rats = 1 }\n }\n}\n", i, i, i, i)
 	}
 	start := time.Now()
 	_, diags := load(t, src.String())
-	if diags.Len() != 4000 {
-		t.Errorf("%d diagnostics, want 4000: %v", diags.Len(), diags.Err())
+	if diags.Len() != 8000 {
+		t.Errorf("%d diagnostics, want 8000: %v", diags.Len(), diags.Err())
 	}
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("took %v", took)

@@ -34,6 +34,7 @@ func (d *decoder) queue(b *queueBlock, handlers, limits []string) Queue {
 	d.name(b.Pool, &q.Pool)
 	d.limitSpec(b.Body, b.Rate, b.Concurrency, b.DebtMax, &q.LimitSpec)
 	d.queueLimits(b, limits, &q.Limits)
+	d.keys(b, &q)
 	d.duration(b.Timeout, &q.Timeout, time.Millisecond, maxDelay)
 	d.retry(b.Retry, &q.Retry)
 	d.integer(b.History, &q.History, 0, maxHistory)

@@ -9,9 +9,16 @@ import (
 	"github.com/throttlerd/throttlerd/ratelimit"
 )
 
-// rates reads one rate, or a list of them.
-func (d *decoder) rates(a attribute, to *ratelimit.Rates) bool {
-	const remedy = "Where none should hold, leave the attribute out."
+// unlimited lifts a rate, where there is one to lift.
+const unlimited = "unlimited"
+
+// rates reads one rate, or a list of them. lift says that "unlimited" may stand instead,
+// and is none.
+func (d *decoder) rates(a attribute, lift bool, to *ratelimit.Rates) bool {
+	remedy := "Where none should hold, leave the attribute out."
+	if lift {
+		remedy = `Where none should hold for this key, write rate = "unlimited".`
+	}
 	parts, list := d.elements(a)
 	if list && len(parts) == 0 {
 		d.errorAt(a.Expr.Range(), "Invalid rate", "The list of rates is empty. %s", remedy)
@@ -28,6 +35,9 @@ func (d *decoder) rates(a attribute, to *ratelimit.Rates) bool {
 			return false
 		}
 		text, read := d.element(a.Name, e, want)
+		if lift && !list && text == unlimited {
+			break
+		}
 		if !read || !d.rate(e.Range(), text, remedy, &rs) {
 			ok = false
 		}
@@ -43,7 +53,7 @@ func (d *decoder) rate(at hcl.Range, text, remedy string, to *ratelimit.Rates) b
 	r, err := ratelimit.Parse(text)
 	several := splitRates(text)
 	switch {
-	case text == "unlimited":
+	case text == unlimited:
 		d.errorAt(at, "Invalid rate", "%q is not a rate. %s", text, remedy)
 		return false
 	case len(several) > 0:

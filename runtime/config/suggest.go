@@ -12,14 +12,16 @@ import (
 
 // syntax is what may stand in a block, by its type; "" is the file itself.
 var syntax = map[string]any{
-	"":        fileBlock{},
-	"redis":   redisBlock{},
-	"tls":     tlsBlock{},
-	"log":     logBlock{},
-	"limit":   limitBlock{},
-	"handler": handlerBlock{},
-	"queue":   queueBlock{},
-	"retry":   retryBlock{},
+	"":          fileBlock{},
+	"redis":     redisBlock{},
+	"tls":       tlsBlock{},
+	"log":       logBlock{},
+	"limit":     limitBlock{},
+	"handler":   handlerBlock{},
+	"queue":     queueBlock{},
+	"key":       keyBlock{},
+	"exception": exceptionBlock{},
+	"retry":     retryBlock{},
 }
 
 // suggest completes diagnostics of unknown names that hcl finds no near one for: it

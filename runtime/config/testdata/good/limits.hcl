@@ -14,10 +14,27 @@ queue "calls" {
   limits      = ["mail", "github"]
   concurrency = 8
   debt_max    = 1
+
+  key {
+    rate        = "5/1s"
+    concurrency = 2
+    weight      = 3
+
+    exception "acme" {
+      rate   = ["50/1s", "1000/1h"]
+      weight = 1000
+    }
+    exception free {
+      rate        = "unlimited"
+      concurrency = 0
+    }
+  }
+  exception "Ümläut, spaces: and 100% \"more\"" { weight = 4 }
 }
 
 queue "turns" {
   rate     = null
   limits   = []
   debt_max = null
+  key {}
 }
