@@ -83,7 +83,7 @@ func (d *decoder) queueLimits(b *queueBlock, declared []string, to *[]string) {
 		switch {
 		case !there:
 			d.errorAt(e.Range(), "Unknown limit", "Queue %q is under limit %q, but no limit block has that name.%s %s",
-				shorten(b.Name), shorten(name), didYouMean(name, declared), listDeclared("limit", declared))
+				shorten(b.Name), shorten(name), d.didYouMean(name, declared), listDeclared("limit", declared))
 		case slices.Contains(*to, name):
 			d.errorAt(e.Range(), "Duplicate limit", "Limit %q is there twice; take one out.", shorten(name))
 		default:

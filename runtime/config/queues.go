@@ -53,7 +53,7 @@ func (d *decoder) queueHandler(b *queueBlock, handlers []string, q *Queue) {
 		}
 		d.errorAt(b.Handler.Expr.Range(), "Unknown handler",
 			"Queue %q sends its tasks to handler %q, but no handler block has that name.%s %s",
-			shorten(b.Name), shorten(q.Handler), didYouMean(q.Handler, handlers), listDeclared("handler", handlers))
+			shorten(b.Name), shorten(q.Handler), d.didYouMean(q.Handler, handlers), listDeclared("handler", handlers))
 		return
 	}
 	switch {

@@ -43,14 +43,31 @@ func suggest(diags hcl.Diagnostics, files map[string]*sourceFile) {
 	}
 }
 
+// unknownArguments are the places of arguments that may not stand where they do: by
+// file, in bytes, in order.
+func unknownArguments(diags hcl.Diagnostics) map[string][]int {
+	at := map[string][]int{}
+	for _, x := range diags {
+		if x.Summary == "Unsupported argument" && x.Subject != nil {
+			at[x.Subject.Filename] = append(at[x.Subject.Filename], x.Subject.Start.Byte)
+		}
+	}
+	for _, places := range at {
+		slices.Sort(places)
+	}
+	return at
+}
+
 // unknownIn tells whether a block has an argument that may not stand there: then what
 // seems to be missing may be that one, misspelled.
 func (d *decoder) unknownIn(body hcl.Body) bool {
 	b, ok := body.(*hclsyntax.Body)
-	return ok && slices.ContainsFunc(d.diags, func(x *hcl.Diagnostic) bool {
-		return x.Summary == "Unsupported argument" && x.Subject != nil &&
-			x.Subject.Filename == b.SrcRange.Filename && b.SrcRange.ContainsPos(x.Subject.Start)
-	})
+	if !ok {
+		return false
+	}
+	places := d.unknown[b.SrcRange.Filename]
+	i, _ := slices.BinarySearch(places, b.SrcRange.Start.Byte)
+	return i < len(places) && places[i] < b.SrcRange.End.Byte
 }
 
 // enclosing is the type of the innermost block around a byte; "" for none.

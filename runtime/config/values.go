@@ -20,6 +20,8 @@ type decoder struct {
 	opts  Options
 	files map[string]*sourceFile
 	diags hcl.Diagnostics
+
+	unknown map[string][]int // as unknownArguments returns them
 }
 
 func (d *decoder) errorAt(at hcl.Range, summary, detail string, args ...any) {
@@ -38,6 +40,15 @@ func (d *decoder) report(severity hcl.DiagnosticSeverity, at hcl.Range, summary,
 // unsupported reports what the contract has and this version does not do.
 func (d *decoder) unsupported(at hcl.Range, what string) {
 	d.errorAt(at, "Not supported yet", "%s not supported yet in this version. Take it out.", what)
+}
+
+// didYouMean is the function of that name as long as mistakes are few: a search costs,
+// and nobody reads more.
+func (d *decoder) didYouMean(name string, candidates []string) string {
+	if len(d.diags) >= maxWritten {
+		return ""
+	}
+	return didYouMean(name, candidates)
 }
 
 func (d *decoder) text(a attribute, to *string) bool {
