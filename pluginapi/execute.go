@@ -19,8 +19,14 @@ type Result struct {
 	Truncated bool          // Result was over 64 KiB and has been cut
 	Err       string        // empty when done; at most 4 KiB
 	Delay     time.Duration // for FailedRetryAfter and SlowedDown
+	Limit     string        // for SlowedDown: the limit that is frozen
 	StartedAt time.Time     // when the handler was entered; zero: not told
 	Took      time.Duration // how long Handle ran
+
+	// Actual and Reports are what the handler said by Task.ActualCost and
+	// Task.Report, with any outcome.
+	Actual  map[string]int64
+	Reports []Report
 }
 
 // Execute runs one task as a plugin process does: a panic becomes a failure,
@@ -28,10 +34,19 @@ type Result struct {
 // It is for programs that call a Handler without a process; plugins need only
 // Serve.
 func Execute(ctx context.Context, h Handler, t *Task) Result {
+	f := &feedback{}
+	r := execute(ctx, h, t, f)
+	r.Actual, r.Reports = f.close()
+	return r
+}
+
+// execute is Execute, with feedback that its caller closes.
+func execute(ctx context.Context, h Handler, t *Task, f *feedback) Result {
+	t.feedback = f
 	started := time.Now()
 	out, err := handle(ctx, h, t)
 	r := Result{Run: t.Fence, StartedAt: started, Took: time.Since(started)}
-	r.Outcome, r.Delay = classify(err)
+	r.Outcome, r.Delay, r.Limit = classify(err)
 	if err != nil {
 		r.Err = cutText(err.Error(), handlerpb.MaxError)
 		return r

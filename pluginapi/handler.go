@@ -21,8 +21,11 @@ import "context"
 //
 //   - result, nil: done. A result over 64 KiB is cut and flagged.
 //   - nil, error: failed; retried with the queue's backoff.
-//   - an error that wraps Permanent, RetryAfter or Throttled: see there.
+//   - an error that wraps Permanent, RetryAfter, Throttled or ThrottledLimit: see
+//     there.
 //   - a panic: failed, with the panic and a short stack as its error.
+//
+// Beside the outcome, Task.ActualCost and Task.Report tell of limits.
 //
 // Tasks run at least once: after the death of a worker a task may run again,
 // with another Fence. ctx ends at the task's deadline, and earlier when the run

@@ -14,7 +14,7 @@ const (
 	Failed                              // retried with the queue's backoff
 	FailedForGood                       // dead at once
 	FailedRetryAfter                    // retried after Delay
-	SlowedDown                          // uncharged, its limit frozen for Delay
+	SlowedDown                          // uncharged, Limit frozen for Delay
 )
 
 // String returns the outcome as logs spell it.
@@ -47,10 +47,18 @@ func RetryAfter(d time.Duration, err error) error {
 }
 
 // Throttled says that the upstream asked to slow down: the task goes back to
-// the front of its queue without losing an attempt, and the limit that applies
-// grants nothing for d, on every worker. A negative d counts as 0.
+// the front of its queue without losing an attempt, and the queue grants nothing
+// for d, on every worker. A negative d counts as 0.
 func Throttled(d time.Duration, err error) error {
-	return &ThrottledError{Delay: max(d, 0), Err: orElse(err, "throttled by upstream")}
+	return ThrottledLimit("", d, err)
+}
+
+// ThrottledLimit is Throttled for the limit that the upstream has spoken of: "queue"
+// (also when empty), "key" for the task's key alone, or a named limit of the queue,
+// which then grants nothing for d to any of its queues. What is no name counts as
+// "queue".
+func ThrottledLimit(limit string, d time.Duration, err error) error {
+	return &ThrottledError{Limit: limit, Delay: max(d, 0), Err: orElse(err, "throttled by upstream")}
 }
 
 // PermanentError is what Permanent returns.
@@ -68,8 +76,9 @@ type RetryAfterError struct {
 func (e *RetryAfterError) Error() string { return e.Err.Error() }
 func (e *RetryAfterError) Unwrap() error { return e.Err }
 
-// ThrottledError is what Throttled returns.
+// ThrottledError is what Throttled and ThrottledLimit return.
 type ThrottledError struct {
+	Limit string // "" is "queue"
 	Delay time.Duration
 	Err   error
 }
@@ -84,19 +93,20 @@ func orElse(err error, text string) error {
 	return err
 }
 
-// classify returns the outcome that err stands for. The outermost mark wins.
-func classify(err error) (Outcome, time.Duration) {
+// classify returns the outcome that err stands for, with its delay and its limit. The
+// outermost mark wins.
+func classify(err error) (Outcome, time.Duration, string) {
 	if err == nil {
-		return Done, 0
+		return Done, 0, ""
 	}
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		switch e := e.(type) {
 		case *PermanentError:
-			return FailedForGood, 0
+			return FailedForGood, 0, ""
 		case *RetryAfterError:
-			return FailedRetryAfter, e.Delay
+			return FailedRetryAfter, e.Delay, ""
 		case *ThrottledError:
-			return SlowedDown, e.Delay
+			return SlowedDown, e.Delay, limitName(e.Limit)
 		}
 	}
 	var ( // joined errors: the mark may sit in any branch
@@ -106,11 +116,11 @@ func classify(err error) (Outcome, time.Duration) {
 	)
 	switch {
 	case errors.As(err, &permanent):
-		return FailedForGood, 0
+		return FailedForGood, 0, ""
 	case errors.As(err, &throttled):
-		return SlowedDown, throttled.Delay
+		return SlowedDown, throttled.Delay, limitName(throttled.Limit)
 	case errors.As(err, &retry):
-		return FailedRetryAfter, retry.Delay
+		return FailedRetryAfter, retry.Delay, ""
 	}
-	return Failed, 0
+	return Failed, 0, ""
 }

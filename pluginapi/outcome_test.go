@@ -17,19 +17,24 @@ func TestClassify(t *testing.T) {
 		err     error
 		outcome Outcome
 		delay   time.Duration
+		limit   string
 	}{
-		{"nil", nil, Done, 0},
-		{"plain", plain, Failed, 0},
-		{"permanent", Permanent(plain), FailedForGood, 0},
-		{"permanent of nil", Permanent(nil), FailedForGood, 0},
-		{"wrapped", fmt.Errorf("a: %w", fmt.Errorf("b: %w", Throttled(time.Second, plain))), SlowedDown, time.Second},
-		{"outermost wins", Permanent(RetryAfter(time.Second, plain)), FailedForGood, 0},
-		{"outermost wins, the other way", RetryAfter(time.Second, Permanent(plain)), FailedRetryAfter, time.Second},
-		{"joined", errors.Join(plain, RetryAfter(time.Second, nil)), FailedRetryAfter, time.Second},
-		{"negative delay", Throttled(-time.Second, plain), SlowedDown, 0},
+		{"nil", nil, Done, 0, ""},
+		{"plain", plain, Failed, 0, ""},
+		{"permanent", Permanent(plain), FailedForGood, 0, ""},
+		{"permanent of nil", Permanent(nil), FailedForGood, 0, ""},
+		{"wrapped", fmt.Errorf("a: %w", fmt.Errorf("b: %w", Throttled(time.Second, plain))), SlowedDown, time.Second, "queue"},
+		{"of a limit", ThrottledLimit("github", time.Second, plain), SlowedDown, time.Second, "github"},
+		{"of the key", fmt.Errorf("a: %w", ThrottledLimit("key", time.Second, nil)), SlowedDown, time.Second, "key"},
+		{"of no limit", &ThrottledError{Delay: time.Second, Err: plain}, SlowedDown, time.Second, "queue"},
+		{"outermost wins", Permanent(RetryAfter(time.Second, plain)), FailedForGood, 0, ""},
+		{"outermost wins, the other way", RetryAfter(time.Second, Permanent(plain)), FailedRetryAfter, time.Second, ""},
+		{"joined", errors.Join(plain, RetryAfter(time.Second, nil)), FailedRetryAfter, time.Second, ""},
+		{"joined, of a limit", errors.Join(plain, ThrottledLimit("github", 0, nil)), SlowedDown, 0, "github"},
+		{"negative delay", Throttled(-time.Second, plain), SlowedDown, 0, "queue"},
 	} {
-		if outcome, delay := classify(c.err); outcome != c.outcome || delay != c.delay {
-			t.Errorf("%s: %s, %s", c.name, outcome, delay)
+		if outcome, delay, limit := classify(c.err); outcome != c.outcome || delay != c.delay || limit != c.limit {
+			t.Errorf("%s: %s, %s, %q", c.name, outcome, delay, limit)
 		}
 	}
 	if !errors.Is(Permanent(plain), plain) || !errors.Is(RetryAfter(0, plain), plain) || !errors.Is(Throttled(0, plain), plain) {

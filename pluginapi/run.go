@@ -15,9 +15,10 @@ type runStream = grpc.BidiStreamingServer[handlerpb.ToPlugin, handlerpb.FromPlug
 
 // run is one task in the works; one allocation holds all that it needs.
 type run struct {
-	task Task
-	ctx  taskContext
-	log  taskLogger
+	task     Task
+	ctx      taskContext
+	log      taskLogger
+	feedback feedback
 }
 
 // session is one Run stream: it starts a goroutine for each task and sends
@@ -116,9 +117,10 @@ func (ses *session) execute(r *run) {
 	defer func() {
 		r.ctx.release()
 		result.Run = fence
+		result.Actual, result.Reports = r.feedback.close()
 		ses.finish(result)
 	}()
-	result = Execute(&r.ctx, ses.server.handler, &r.task)
+	result = execute(&r.ctx, ses.server.handler, &r.task, &r.feedback)
 }
 
 func (ses *session) finish(result Result) {
@@ -196,10 +198,16 @@ func (ses *session) takeResults() (results []*handlerpb.Result, closed bool) {
 
 // batchLen returns how many of the results fit in one message, at least one.
 func batchLen(results []*handlerpb.Result) int {
-	const overhead = 64 // numbers and field headers of one result
+	const overhead = 64 // numbers and field headers of one result, cost or report
 	size := 0
 	for i, r := range results {
 		size += len(r.Result) + len(r.Error) + overhead
+		for limit := range r.Actual {
+			size += len(limit) + overhead
+		}
+		for _, report := range r.Reports {
+			size += len(report.Limit) + overhead
+		}
 		if i > 0 && (size > handlerpb.MaxBatch || i == handlerpb.MaxBatchItems) {
 			return i
 		}

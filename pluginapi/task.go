@@ -33,4 +33,6 @@ type Task struct {
 	// Log writes to throttlerd's log. Its lines carry the task, its queue and
 	// its attempt. It costs nothing until it is used.
 	Log hclog.Logger
+
+	feedback *feedback // what the handler says of limits; nil outside of a run
 }

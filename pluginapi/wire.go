@@ -42,11 +42,31 @@ func DecodeResult(w *handlerpb.Result) Result {
 		Delay:     time.Duration(w.DelayUs) * time.Microsecond,
 		StartedAt: fromMicros(w.StartedUs),
 		Took:      time.Duration(w.TookUs) * time.Microsecond,
+		Limit:     w.Limit,
+		Actual:    w.Actual,
+		Reports:   decodeReports(w.Reports),
 	}
 	if o, known := outcomes[w.Outcome]; known {
 		r.Outcome = o
 	}
 	return r
+}
+
+// decodeReports counts the time to a reset from now, when the message came in.
+func decodeReports(list []*handlerpb.Report) []Report {
+	if len(list) == 0 {
+		return nil
+	}
+	now := time.Now()
+	reports := make([]Report, len(list))
+	for i, w := range list {
+		reports[i] = Report{Limit: w.Limit, Remaining: w.Remaining}
+		if w.ResetUs > 0 {
+			us := min(w.ResetUs, handlerpb.MaxReset.Microseconds())
+			reports[i].ResetAt = now.Add(time.Duration(us) * time.Microsecond)
+		}
+	}
+	return reports
 }
 
 var outcomes = map[handlerpb.Outcome]Outcome{
@@ -87,7 +107,35 @@ func encodeResult(r Result) *handlerpb.Result {
 		DelayUs:   r.Delay.Microseconds(),
 		StartedUs: toMicros(r.StartedAt),
 		TookUs:    r.Took.Microseconds(),
+		Limit:     r.Limit,
+		Actual:    r.Actual,
+		Reports:   encodeReports(r.Reports),
 	}
+}
+
+func encodeReports(reports []Report) []*handlerpb.Report {
+	if len(reports) == 0 {
+		return nil
+	}
+	now := time.Now()
+	list := make([]*handlerpb.Report, len(reports))
+	for i, r := range reports {
+		list[i] = &handlerpb.Report{Limit: r.Limit, Remaining: r.Remaining}
+		if !r.ResetAt.IsZero() {
+			list[i].ResetUs = max(r.ResetAt.Sub(now).Microseconds(), 0)
+		}
+	}
+	return list
+}
+
+// limitName is the name under which a limit goes out: "" is the queue's own. One that is
+// too long is cut to what is too long still, and bad UTF-8 leaves a sign that no name
+// has: it is the host that refuses names.
+func limitName(s string) string {
+	if s == "" {
+		return "queue"
+	}
+	return cutText(s, 2*handlerpb.MaxLimitName)
 }
 
 // validText returns s as valid UTF-8: on the wire one bad string would fail the

@@ -80,7 +80,7 @@ func ExampleLimiter_Peek() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%v: %d of %d, one more in %v\n", s.Rate, s.Left, s.Rate.Burst, s.NextIn)
+	fmt.Printf("%v: %d of %d, one more in %v\n", s.Rates, s.Left, s.Rates.Capacity(), s.NextIn)
 
 	_, err = limiter.Peek(ctx, "gihub")
 	fmt.Println(err)

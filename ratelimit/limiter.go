@@ -61,7 +61,8 @@ func (e *UnknownLimitError) Error() string {
 // Set defines the limit name, with a full bucket, or changes its rate. A change takes
 // effect at once and keeps the tokens there are, at most the new capacity: what
 // accrued up to now accrued at the old rate, no token appears retroactively, and none
-// is owed. To set the same rate again changes nothing.
+// is owed. To set the same rate again changes nothing. A limit that had several rates, or
+// one for a while, has this one from now on.
 func (l *Limiter) Set(ctx context.Context, name string, r Rate) error {
 	if !ValidName(name) {
 		return badName("limit", name)
@@ -69,8 +70,7 @@ func (l *Limiter) Set(ctx context.Context, name string, r Rate) error {
 	if err := r.Validate(); err != nil {
 		return fmt.Errorf("set limit %q: %w", name, err)
 	}
-	keys := []string{l.key(name), l.clockKey(), l.indexKey()}
-	if err := setScript.run(ctx, l.rdb, keys, name, r.N, r.micros(), r.Burst).Err(); err != nil {
+	if err := setScript.run(ctx, l.rdb, l.clockKey(), "set", name, "", "", "", 0, "rate", Rates{r}.Stored()).Err(); err != nil {
 		return fmt.Errorf("set limit %q: %w", name, err)
 	}
 	return nil
@@ -82,17 +82,26 @@ func (l *Limiter) Reset(ctx context.Context, name string) error {
 	if !ValidName(name) {
 		return badName("limit", name)
 	}
-	n, err := resetScript.run(ctx, l.rdb, []string{l.key(name)}).Int64()
+	n, err := resetScript.run(ctx, l.rdb, l.clockKey(), name, "", "").Int64()
 	return l.outcome(ctx, "reset", name, n, err)
 }
 
-// Remove removes a limit with its bucket. Set again, it begins full.
+// Remove removes a limit with its bucket. Set again, it begins full. One that queues name,
+// that running tasks hold places of or that a file declares is an [ErrInUse].
 func (l *Limiter) Remove(ctx context.Context, name string) error {
 	if !ValidName(name) {
 		return badName("limit", name)
 	}
-	n, err := removeScript.run(ctx, l.rdb, []string{l.key(name), l.indexKey()}, name).Int64()
-	return l.outcome(ctx, "remove", name, n, err)
+	v, err := removeScript.run(ctx, l.rdb, l.clockKey(), name, "", "").Slice()
+	if err != nil {
+		return fmt.Errorf("remove limit %q: %w", name, err)
+	}
+	switch n, _ := v[0].(int64); n {
+	case -2, -3:
+		return fmt.Errorf("remove limit %q: %w", name, ErrInUse)
+	default:
+		return l.outcome(ctx, "remove", name, n, nil)
+	}
 }
 
 // Names returns the names of all limits, sorted.
@@ -126,9 +135,10 @@ func (l *Limiter) unknown(ctx context.Context, name string) error {
 
 func (l *Limiter) indexKey() string { return "{" + l.namespace + "}:l" }
 
-func (l *Limiter) key(name string) string { return l.indexKey() + ":" + name }
-
 func (l *Limiter) clockKey() string { return "{" + l.namespace + "}:clock" }
+
+// ErrInUse refuses to remove a limit that queues, running tasks or a file still name.
+var ErrInUse = errors.New("it is in use by queues, running tasks or a file")
 
 // ErrBadName is in every error for a name that [ValidName] refuses.
 var ErrBadName = errors.New("bad name")

@@ -39,7 +39,7 @@ func TestLimiter(t *testing.T) {
 			l := b.limiter(t, "peeks")
 			r := Rate{1, time.Hour, 5}
 			must(t, l.Set(t.Context(), "api", r))
-			full := State{Rate: r, Left: 5, Tokens: 5}
+			full := State{Rates: Rates{r}, Left: 5, Tokens: 5}
 			peek := func() State {
 				t.Helper()
 				s, err := l.Peek(t.Context(), "api")
@@ -112,8 +112,8 @@ func TestLimiter(t *testing.T) {
 				must(t, l.Set(t.Context(), "api", s.rate))
 				got, err := l.Peek(t.Context(), "api")
 				must(t, err)
-				if got.Left != s.left || got.Rate != s.rate {
-					t.Errorf("at %v: %d left at %v, want %d", s.rate, got.Left, got.Rate, s.left)
+				if got.Left != s.left || got.Rates[0] != s.rate {
+					t.Errorf("at %v: %d left at %v, want %d", s.rate, got.Left, got.Rates, s.left)
 				}
 			}
 		})

@@ -1,13 +1,24 @@
--- peek.lua: read a limit. Writes nothing.
+-- peek.lua: limits as they stand at one instant. Reads only.
 --
--- KEYS[1]  {ns}:l:<name>   KEYS[2]  {ns}:clock
+-- KEYS[1]  {ns}:clock
+-- ARGV     names
 --
--- Returns {-1} when there is no such limit, else {N, P, B, F, R, now}: its rate (P in
--- µs), its bucket as bucket.lua has it, and engine time.
+-- Returns {now, for each: {} when there is no such limit, else {fields and values of its
+-- hash, queues that name it, number of queues that wait at it}}
 
-local N, P, B, F, R = limit_read(KEYS[1])
-if not N then
-  return {-1}
+local now = clock_read(KEYS[1])
+local reply = {now}
+for i = 1, #ARGV do
+  local name = ARGV[i]
+  local h = redis.call('HGETALL', K_LIMIT .. name)
+  if #h == 0 then
+    reply[#reply + 1] = {}
+  else
+    local waiting = 0
+    for _, index in ipairs(redis.call('SMEMBERS', K_WAITED .. name)) do
+      waiting = waiting + redis.call('ZCARD', K_WAITERS .. name .. ':' .. index)
+    end
+    reply[#reply + 1] = {h, redis.call('SMEMBERS', K_NAMED .. name), waiting}
+  end
 end
-local now = clock_read(KEYS[2])
-return {N, P, B, F, R, now}
+return reply

@@ -13,7 +13,7 @@ const sweepChunk = 100
 // name to give to the next call, "" when all were looked at. Nothing is lost by it: a limit
 // without a bucket is a limit with a full one, and stays defined.
 func (l *Limiter) Sweep(ctx context.Context, after string) (next string, dropped int, err error) {
-	v, err := sweepScript.run(ctx, l.rdb, []string{l.indexKey(), l.clockKey()}, after, sweepChunk).Slice()
+	v, err := sweepScript.run(ctx, l.rdb, l.clockKey(), after, sweepChunk).Slice()
 	if err != nil {
 		return "", 0, fmt.Errorf("sweep limits of namespace %q: %w", l.namespace, err)
 	}

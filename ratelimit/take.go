@@ -37,7 +37,7 @@ func (l *Limiter) Take(ctx context.Context, name string, n int64) (Decision, err
 	if n < 1 || n > MaxCount {
 		return Decision{}, fmt.Errorf("take %d from limit %q: the number must be 1 to %d", n, name, MaxCount)
 	}
-	v, err := takeScript.run(ctx, l.rdb, []string{l.key(name), l.clockKey()}, n).Int64Slice()
+	v, err := takeScript.run(ctx, l.rdb, l.clockKey(), name, n).Int64Slice()
 	if err == nil && len(v) != 5 && !isUnknown(v) {
 		err = fmt.Errorf("unexpected reply %v", v)
 	}
@@ -59,13 +59,14 @@ func (l *Limiter) Take(ctx context.Context, name string, n int64) (Decision, err
 
 // State is a limit as it stands.
 type State struct {
-	Rate Rate
-	Left int64 // whole tokens; negative when more was taken ahead
+	Rates Rates // in force; none for a limit that has only a cap
+	Left  int64 // whole tokens, the least of its rates; negative when more was taken ahead
 	// Tokens is the level with its fraction, for display.
 	Tokens float64
-	// NextIn is how long until one more whole token is there, 0 for a full bucket.
-	NextIn time.Duration
-	At     time.Time // the instant of the look, by the namespace's clock
+	// NextIn is how long until one more whole token is there, 0 for full buckets.
+	NextIn      time.Duration
+	FrozenUntil time.Time // zero unless an upstream's slow-down is in force
+	At          time.Time // the instant of the look, by the namespace's clock
 }
 
 // Peek looks at a limit and changes nothing. A limit that was never set is a
@@ -74,22 +75,31 @@ func (l *Limiter) Peek(ctx context.Context, name string) (State, error) {
 	if !ValidName(name) {
 		return State{}, badName("limit", name)
 	}
-	v, err := peekScript.run(ctx, l.rdb, []string{l.key(name), l.clockKey()}).Int64Slice()
-	if err == nil && len(v) != 6 && !isUnknown(v) {
-		err = fmt.Errorf("unexpected reply %v", v)
-	}
-	switch {
-	case err != nil:
+	v, err := peekScript.run(ctx, l.rdb, l.clockKey(), name).Slice()
+	if err != nil {
 		return State{}, fmt.Errorf("peek at limit %q: %w", name, err)
-	case isUnknown(v):
+	}
+	now, _ := v[0].(int64)
+	parts, _ := v[1].([]any)
+	if len(parts) == 0 {
 		return State{}, l.unknown(ctx, name)
 	}
-	r := Rate{N: v[0], Period: time.Duration(v[1]) * time.Microsecond, Burst: v[2]}
-	b, now := Bucket{FullAt: v[3], Rem: v[4]}, v[5]
-	s := State{Rate: r, Left: b.Left(r, now), Tokens: b.Tokens(r, now), At: time.UnixMicro(now)}
-	if s.Left < r.Burst {
-		next := max(s.Left, 0) + 1
-		s.NextIn = time.Duration(b.At(r, next)-now) * time.Microsecond
+	flat, _ := parts[0].([]any)
+	h := make(map[string]string, len(flat)/2)
+	for i := 0; i+1 < len(flat); i += 2 {
+		h[fmt.Sprint(flat[i])] = fmt.Sprint(flat[i+1])
+	}
+	b := ReadBuckets(h["rate"], h["bucket"], h["over"], h["frozen"])
+	b.Bring(now)
+	s := State{Rates: b.Rates, At: time.UnixMicro(now)}
+	if b.Frozen > now {
+		s.FrozenUntil = time.UnixMicro(b.Frozen)
+	}
+	if burst := b.Rates.Capacity(); burst > 0 {
+		s.Left, s.Tokens = b.Left(now), b.Tokens(now)
+		if s.Left < burst {
+			s.NextIn = time.Duration(b.At(max(s.Left, 0)+1)-now) * time.Microsecond
+		}
 	}
 	return s, nil
 }

@@ -1,35 +1,72 @@
--- take.lua: take n tokens from a limit, all or nothing.
+-- take.lua: take n tokens from a limit, all or nothing, for a program outside the queues.
 --
--- KEYS[1]  {ns}:l:<name>   KEYS[2]  {ns}:clock
--- ARGV[1]  n, 1 or more
+-- Where queues wait at the limit, a take has one turn like a queue: it is granted when
+-- the last one was before the last grant of the first queue that waits (of those that
+-- somebody idle serves). Else it leaves word of what it waits for, which claims respect
+-- until a second after the instant that it is told. It holds no place under a cap.
+--
+-- KEYS[1]  {ns}:clock
+-- ARGV     name, n (1 or more)
 --
 -- Returns {-1} when there is no such limit, else {granted, left, wait, now, capacity}
 --   granted   1 when the n tokens were taken, else 0
 --   left      whole tokens left
---   wait      µs until n tokens are there; 0 when granted, -1 never (n > capacity)
+--   wait      µs until it is worth asking again; 0 when granted, -1 never (n > capacity)
 --   now       engine time, µs: the instant of the grant
---   capacity  the burst of the rate in force
+--   capacity  the least burst of the rates in force; 0 without a rate
 
-local N, P, B, F, R = limit_read(KEYS[1])
-if not N then
+local now, off, stepped = clock_read(KEYS[1])
+local l = limit_load(ARGV[1], now)
+if not l then
   return {-1}
 end
-local n = tonumber(ARGV[1])
-local now, off, stepped = clock_read(KEYS[2])
-local granted, wait = 0, -1
-if n <= B then
-  wait = bucket_at(N, P, B, F, R, n) - now
-  if wait <= 0 then
+local n = tonumber(ARGV[2])
+local burst = buckets_burst(l.b) or 0
+local granted, wait, waited = 0, -1, false
+if buckets_at(l.b, n) < NEVER then
+  local first, before = nil, 0 -- the least turn of those that wait, and how many go first
+  for _, index in ipairs(redis.call('SMEMBERS', K_WAITED .. l.name)) do
+    waited = true
+    local turn = limit_idle(l.name, index)
+    if turn and turn < l.turn then
+      first = math.min(first or turn, turn)
+      before = before + redis.call('ZCOUNT', K_WAITERS .. l.name .. ':' .. index, '-inf', string.format('(%.0f', l.turn))
+    end
+  end
+  local at
+  if first then -- not its turn: after one token for each that goes first
+    local more = burst > 0 and math.max(0, math.min(before, burst - n)) or 0
+    at = math.max(buckets_at(l.b, n + more), now + 1000)
+    if #l.b > 0 and before > more then
+      at = at + math.floor((before - more) * l.b[1][2] / l.b[1][1])
+    end
+  else
+    local ask = l.ask
+    l.ask = nil
+    at = limit_at({b = l.b, cap = 0, running = 0, keep = l.keep, turn = 0}, n, '', 0)
+    l.ask = ask
+  end
+  if at <= now then
     granted, wait = 1, 0
-    F, R = bucket_debit(N, P, F, R, now, n)
+    buckets_debit(l.b, now, n)
+    l.turn, l.ask = now, nil
+  else
+    wait = at - now
+    if waited then
+      l.ask = {cost = n, till = at + 1000000}
+    end
   end
 end
-local left = bucket_left(N, P, B, F, R, now)
+local left = buckets_left(l.b, now) or 0
 
-if granted == 1 or stepped > 0 then
-  clock_write(KEYS[2], now, off)
+if granted == 1 or waited or stepped > 0 then
+  clock_write(KEYS[1], now, off)
 end
 if granted == 1 then
-  limit_write(KEYS[1], F, R)
+  limit_save(l)
+  redis.call('HINCRBY', K_LIMIT .. l.name, 'spent', n)
+  limit_place(l, now)
+elseif waited and wait > 0 then
+  limit_save(l)
 end
-return {granted, left, wait, now, B}
+return {granted, left, wait, now, burst}

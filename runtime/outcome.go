@@ -19,6 +19,9 @@ func (h *handler) results(list []pluginapi.Result) {
 			continue
 		}
 		o := outcome(&list[i])
+		if refused := feedback(&o, &list[i]); refused != nil {
+			w.log.Warn("ignored what a result says of limits", "handler", h.name, "queue", r.grant.Queue, "task", r.grant.ID, "reason", refused)
+		}
 		if r.cause != nil {
 			o = w.called(r, o)
 		}

@@ -44,11 +44,20 @@ func rate(t *testing.T, s string) ratelimit.Rate {
 	return r
 }
 
+func rates(t *testing.T, s string) ratelimit.Rates {
+	t.Helper()
+	rs, err := ratelimit.ParseRates(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rs
+}
+
 func newQueue(t *testing.T, c *Client, name, r string, change ...func(*QueueSpec)) {
 	t.Helper()
 	spec := DefaultQueue("echo")
 	if r != "" {
-		spec.Rates = ratelimit.Rates{rate(t, r)}
+		spec.Rates = rates(t, r)
 	}
 	for _, f := range change {
 		f(&spec)

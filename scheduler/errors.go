@@ -3,6 +3,7 @@ package scheduler
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Errors to branch on; what a person reads wraps them with names.
@@ -28,7 +29,7 @@ func conflictf(is error, format string, args ...any) error {
 
 // NotFoundError says that nothing of that name is known.
 type NotFoundError struct {
-	Kind      string // "queue", "task", "worker"
+	Kind      string // "queue", "task", "worker", "limit"
 	Name      string
 	Namespace string
 	Nearest   string // the most similar name there is, or ""
@@ -78,14 +79,18 @@ func (e *QueueFullError) Error() string {
 // Is makes a QueueFullError a conflict.
 func (e *QueueFullError) Is(target error) bool { return target == ErrConflict }
 
-// OwnedError says that a file declares the queue.
+// OwnedError says that a file declares the queue, or the limit.
 type OwnedError struct {
 	Queue, Owner string
+	Limit        string // instead of Queue
 	Other        string // owner whose file would declare it too, or ""
 }
 
 func (e *OwnedError) Error() string {
 	s := fmt.Sprintf("queue %q is declared by owner %q", e.Queue, e.Owner)
+	if e.Limit != "" {
+		s = fmt.Sprintf("limit %q is declared by owner %q", e.Limit, e.Owner)
+	}
 	if e.Other != "" {
 		s += fmt.Sprintf(", so owner %q may not declare it; rename it, or let one file declare it", e.Other)
 	}
@@ -101,3 +106,30 @@ type UnreachableError struct{ Err error }
 
 func (e *UnreachableError) Error() string { return "redis: " + e.Err.Error() }
 func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// TaskRefusedError says which task of several the limits of its queue do not take in;
+// none of that call was.
+type TaskRefusedError struct {
+	Index int // of the call, from 0
+	Err   error
+}
+
+func (e *TaskRefusedError) Error() string { return fmt.Sprintf("task %d: %s", e.Index+1, e.Err) }
+func (e *TaskRefusedError) Unwrap() error { return e.Err }
+
+// ReferencedError refuses to remove a limit that is in use.
+type ReferencedError struct {
+	Limit   string
+	Queues  []string // that name it, 100 at most
+	Running int64    // tasks that hold a place
+}
+
+func (e *ReferencedError) Error() string {
+	if len(e.Queues) > 0 {
+		return fmt.Sprintf("limit %q is in use by %d queues: %s; take it out of them first", e.Limit, len(e.Queues), strings.Join(e.Queues, ", "))
+	}
+	return fmt.Sprintf("limit %q is held by %d running tasks; wait until they have ended", e.Limit, e.Running)
+}
+
+// Is makes a ReferencedError an ErrConflict.
+func (e *ReferencedError) Is(target error) bool { return target == ErrConflict }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
 )
 
 // What can become of a run. settle.lua says what each does.
@@ -155,7 +158,7 @@ func (s *Session) reply(ctx context.Context, cmd *redis.Cmd, sc *script, args []
 }
 
 func (s *Session) settleArgs(outcomes []Outcome) []any {
-	args := make([]any, 1, 1+5*len(outcomes))
+	args := make([]any, 1, 1+6*len(outcomes))
 	args[0] = s.w.ID
 	for i := range outcomes {
 		o := &outcomes[i]
@@ -167,9 +170,40 @@ func (s *Session) settleArgs(outcomes []Outcome) []any {
 				text = "-" + text
 			}
 		}
-		args = append(args, o.Task, o.Fence, o.Kind, o.Number, text)
+		args = append(args, o.Task, o.Fence, o.Kind, o.Number, text, o.extra())
 	}
 	return args
+}
+
+// extra is what settle.lua takes beside the outcome. Limits are named as they are; who
+// names none that the task was charged says nothing.
+func (o *Outcome) extra() string {
+	if o.Limit == "" && len(o.Actual) == 0 && len(o.Reports) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	if o.Limit != "" {
+		fmt.Fprintf(&b, "l %s\n", cmp.Or(plainLimit(o.Limit), "?"))
+	}
+	for _, name := range sortedKeys(o.Actual) {
+		if plainLimit(name) != "" {
+			fmt.Fprintf(&b, "a %s %d\n", name, min(max(o.Actual[name], 0), ratelimit.MaxCount))
+		}
+	}
+	for _, r := range o.Reports {
+		if name := cmp.Or(r.Limit, ofQueue); plainLimit(name) != "" {
+			fmt.Fprintf(&b, "r %s %d %d\n", name, min(max(r.Remaining, 0), ratelimit.MaxCount), min(max(r.Reset, 0), maxFreeze).Microseconds())
+		}
+	}
+	return b.String()
+}
+
+// plainLimit is the name of a limit, or "" for what cannot be one.
+func plainLimit(name string) string {
+	if ratelimit.ValidName(name) {
+		return name
+	}
+	return ""
 }
 
 func (s *Session) claimArgs(c *Claim) []any {

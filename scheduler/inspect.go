@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/throttlerd/throttlerd/ratelimit"
 )
+
+// queuePage is how many queues one call reads: as many as Redis reads in a millisecond.
+const queuePage = 100
 
 // Queue is one queue as it stood at one instant.
 type Queue struct {
@@ -20,8 +21,8 @@ type Queue struct {
 	Created    time.Time
 	Held       string // "", "paused" or "undeclared"
 
-	Waiting, Scheduled, Running, Dead int64
-	Ended                             int64 // done, cancelled and expired ones that are kept (History)
+	Waiting, Scheduled, Dead int64 // and Running, of the Bucket
+	Ended                    int64 // done, cancelled and expired ones that are kept (History)
 
 	Completed           int64    // tasks done
 	Failed              int64    // runs that ended in an error, a panic or a timeout, and deaths by crashes
@@ -49,12 +50,12 @@ func (c *Client) Queue(ctx context.Context, name string) (Queue, error) {
 	return list[0], nil
 }
 
-// Queues returns all queues by name, read in pages of 200, each page at one instant.
+// Queues returns all queues by name, read in pages, each page at one instant.
 func (c *Client) Queues(ctx context.Context) ([]Queue, error) {
 	var out []Queue
 	from := "-"
 	for {
-		names, err := c.rdb.ZRangeByLex(ctx, c.keys.queues(), &redis.ZRangeBy{Min: from, Max: "+", Count: 200}).Result()
+		names, err := c.rdb.ZRangeByLex(ctx, c.keys.queues(), &redis.ZRangeBy{Min: from, Max: "+", Count: queuePage}).Result()
 		if err != nil {
 			return nil, fmt.Errorf("list queues: %w", redisError(err))
 		}
@@ -91,47 +92,64 @@ func (c *Client) show(ctx context.Context, names ...string) ([]Queue, error) {
 	now := reply[0].(int64)
 	out := make([]Queue, 0, len(names))
 	for i, name := range names {
-		if h := hash(reply[1+i]); len(h) > 0 {
-			out = append(out, readQueue(name, h, now))
+		if f := reply[1+i].([]any); len(f) == 5 {
+			out = append(out, readQueue(name, f, now))
 		}
 	}
 	return out, nil
 }
 
-func readQueue(name string, h map[string]string, now int64) Queue {
+func readQueue(name string, f []any, now int64) Queue {
+	h := hash(f[0])
 	q := Queue{
 		Name: name, QueueSpec: decodeSpec(h, ""), Owner: h["owner"], Undeclared: h["undeclared"] == "1",
 		Created: time.UnixMicro(number(h["created"])).UTC(), Held: h["held"],
-		Waiting: number(h["waiting"]), Scheduled: number(h["later"]), Running: number(h["running"]), Dead: number(h["dead"]),
+		Waiting: number(h["waiting"]), Scheduled: number(h["later"]), Dead: number(h["dead"]),
 		Ended:     number(h["ended"]),
 		Completed: number(h["done"]), Failed: number(h["failed"]),
-		TokensSpent: number(h["spent"]), TokensWasted: number(h["wasted"]), Bucket: Bucket{At: time.UnixMicro(now).UTC()},
+		TokensSpent: number(h["spent"]), TokensWasted: number(h["wasted"]),
+		Credited: number(h["credited"]), Owed: number(h["owed"]), Cut: number(h["cut"]),
+		Bucket:     Bucket{At: time.UnixMicro(now).UTC(), LastEdit: decodeEdit(h["edit"])},
+		ActiveKeys: f[2].(int64),
 	}
 	if _, ok := h["d_handler"]; ok {
 		if d := decodeSpec(h, "d_"); !d.Equal(q.QueueSpec) {
 			q.Declared = &d
 		}
 	}
-	ready := now
-	for _, r := range q.Rates {
-		b := ratelimit.Bucket{FullAt: number(h["full_at"]), Rem: number(h["rem"])}
-		q.Tokens, q.Capacity = max(0, b.Tokens(r, now)), r.Burst
-		next := min(max(0, b.Left(r, now))+1, r.Burst)
-		q.NextToken = time.UnixMicro(max(now, b.At(r, next))).UTC()
-		ready = b.At(r, 1)
+	stand := readStandings(f[1])
+	for i := range stand.list {
+		stand.list[i].b.Bring(now)
 	}
-	if f := number(h["frozen"]); f > now {
-		q.FrozenUntil = time.UnixMicro(f).UTC()
+	own := &stand.list[0]
+	own.fill(&q.Bucket, now)
+	q.Rates, q.Running = own.b.Rates, number(h["running"])
+	if q.Waiting > 0 {
+		all, costs := decodeCosts(f[4].(string))
+		_, q.Binding = stand.bind(now, 0, all, costs, "")
 	}
+	q.BlockedBy = q.blockedBy(f[3].(int64), now)
+	return q
+}
+
+// blockedBy names what holds the first waiting task up; nextKey is the instant of the
+// first key that may go, -1 for none, 0 for one that is ready.
+func (q *Queue) blockedBy(nextKey, now int64) string {
 	switch {
 	case q.Held != "":
-		q.BlockedBy = q.Held
+		return q.Held
 	case !q.FrozenUntil.IsZero():
-		q.BlockedBy = "frozen"
-	case q.Waiting > 0 && ready > now:
-		q.BlockedBy = "rate"
+		return "frozen"
+	case q.Waiting == 0:
+		return ""
+	case q.Binding != nil && q.Binding.Limit == ofQueue:
+		return q.Binding.Why
+	case q.Binding != nil:
+		return q.Binding.Limit
+	case nextKey < 0 || nextKey > now:
+		return "keys"
 	}
-	return q
+	return ""
 }
 
 // hash reads what HGETALL replies inside a script.

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -49,8 +48,8 @@ type Limit struct {
 // Bucket is how a limit stands: a queue's own, a named one or a key's.
 type Bucket struct {
 	Running     int64     // tasks that hold a place
-	Tokens      float64   // the least level of its rates, with its fraction; negative: owed
-	Capacity    int64     // the burst of that rate; 0 without a rate
+	Tokens      float64   // the least level of its rates, with its fraction
+	Capacity    int64     // the least burst of its rates; 0 without one
 	NextToken   time.Time // when it holds one more whole token, or all; zero without a rate
 	FrozenUntil time.Time // zero unless an upstream's slow-down is in force
 	Override    *Override // a change of rates that reverts by itself
@@ -86,30 +85,6 @@ type KeyRule struct {
 	Weight      *int
 }
 
-// Limits returns all named limits by name, read in pages, each at one instant.
-func (c *Client) Limits(ctx context.Context) ([]Limit, error) { panic("later") }
-
-// Limit returns one named limit; an unknown name is a *NotFoundError of kind "limit".
-func (c *Client) Limit(ctx context.Context, name string) (Limit, error) { panic("later") }
-
-// SetLimit creates a named limit, or changes it, at once and for waiting tasks too: true
-// when it was created. Tokens accrue at the old rates up to now and at the new ones from
-// here. On a limit that a file declares it is an override, which a later apply leaves.
-func (c *Client) SetLimit(ctx context.Context, name string, ch LimitChange) (created bool, err error) {
-	panic("later")
-}
-
-// ResetLimit makes the buckets of a limit full and ends its freeze, whatever was taken:
-// what it grants next may come on top of all that it granted before.
-func (c *Client) ResetLimit(ctx context.Context, name, by string) error { panic("later") }
-
-// RemoveLimit removes a limit. One that queues name, or that is counting running tasks, is
-// a *ReferencedError; one that a file declares an *OwnedError.
-func (c *Client) RemoveLimit(ctx context.Context, name, by string) error { panic("later") }
-
-// Edits returns the last changes by hand, newest first, at most n of the 1,000 kept.
-func (c *Client) Edits(ctx context.Context, n int) ([]Edit, error) { panic("later") }
-
 // Binding is the limit of a set that holds a task up longest.
 type Binding struct {
 	Limit string    // `queue`, `key "acme"` or `limit "github"`
@@ -131,6 +106,17 @@ func (s LimitSpec) validate() error {
 		return &InvalidError{What: "debt_max", Reason: fmt.Sprintf("must be 0 to %d, the least burst of the rates", s.Rates.Capacity())}
 	}
 	return nil
+}
+
+// fields are the settings as a limit's hash holds them, and a queue's its own.
+func (s LimitSpec) fields() []any {
+	return []any{"rate", s.Rates.Stored(), "cap", s.Concurrency, "debt", s.DebtMax}
+}
+
+func decodeLimit(h map[string]string, prefix string) LimitSpec {
+	return LimitSpec{
+		Rates: ratelimit.ReadRates(h[prefix+"rate"]), Concurrency: int(number(h[prefix+"cap"])), DebtMax: number(h[prefix+"debt"]),
+	}
 }
 
 // maxConcurrency bounds a cap.

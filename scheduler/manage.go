@@ -1,10 +1,13 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/throttlerd/throttlerd/ratelimit"
@@ -46,9 +49,12 @@ func (c *Client) CreateQueue(ctx context.Context, name string, spec QueueSpec) (
 	if err := spec.Validate(); err != nil {
 		return "", err
 	}
-	reply, err := c.run(ctx, defineScript, append([]any{"create", name, ""}, spec.fields()...)...)
+	reply, err := c.run(ctx, defineScript, append([]any{"create", name, "", "", "", 0}, spec.fields()...)...)
 	if err != nil {
 		return "", fmt.Errorf("create queue %q: %w", name, err)
+	}
+	if err := c.refusedDefine(ctx, name, reply); err != nil {
+		return "", err
 	}
 	if reply[0].(int64) == 0 {
 		return "", conflictf(ErrQueueExists, "queue %q exists in namespace %q; queue update changes it", name, c.namespace)
@@ -68,6 +74,14 @@ func (c *Client) UpdateQueue(ctx context.Context, name string, ch QueueChange) e
 	set(&spec.Handler, ch.Handler)
 	set(&spec.Pool, ch.Pool)
 	set(&spec.Rates, ch.Rates)
+	set(&spec.Concurrency, ch.Concurrency)
+	set(&spec.DebtMax, ch.DebtMax)
+	set(&spec.Limits, ch.Limits)
+	set(&spec.Key, ch.Key)
+	spec.except(ch.Exceptions)
+	if err := checkFor(ch.For, ch.Rates); err != nil {
+		return err
+	}
 	set(&spec.Timeout, ch.Timeout)
 	set(&spec.Retry.MaxAttempts, ch.MaxAttempts)
 	set(&spec.Retry.Min, ch.RetryMin)
@@ -81,19 +95,76 @@ func (c *Client) UpdateQueue(ctx context.Context, name string, ch QueueChange) e
 		return err
 	}
 	// only what the caller changes is written: two updates at once do not undo each other
-	before, after := q.QueueSpec.fields(), spec.fields()
-	args := []any{"update", name, ""}
-	for i := 0; i < len(after); i += 2 {
-		if before[i+1] != after[i+1] {
-			args = append(args, after[i], after[i+1])
-		}
+	changed := differences(q.QueueSpec, spec)
+	if ch.Rates != nil && !slices.Contains(changed, any("rate")) {
+		changed = append(changed, "rate", ch.Rates.Stored()) // for a while, or back for good
 	}
+	what := ch.words(fmt.Sprintf("queue %q: ", name), changed)
+	args := append([]any{"update", name, "", cmp.Or(ch.By, byProgram), what, ch.For.Microseconds()}, changed...)
 	reply, err := c.run(ctx, defineScript, args...)
 	if err != nil {
 		return fmt.Errorf("update queue %q: %w", name, err)
 	}
+	if err := c.refusedDefine(ctx, name, reply); err != nil {
+		return err
+	}
 	if reply[0].(int64) == 0 {
 		return c.unknownQueue(ctx, name)
+	}
+	return nil
+}
+
+// except sets and removes exceptions, in a map of its own.
+func (s *QueueSpec) except(change map[string]*KeyRule) {
+	if len(change) == 0 {
+		return
+	}
+	all := maps.Clone(s.Exceptions)
+	if all == nil {
+		all = make(map[string]KeyRule)
+	}
+	for key, r := range change {
+		if r == nil {
+			delete(all, key)
+		} else {
+			all[key] = *r
+		}
+	}
+	s.Exceptions = all
+}
+
+// differences are the fields that make after of before; an exception that is gone is "".
+func differences(before, after QueueSpec) []any {
+	old := make(map[any]any)
+	f := before.fields()
+	for i := 0; i < len(f); i += 2 {
+		old[f[i]] = f[i+1]
+	}
+	var out []any
+	f = after.fields()
+	for i := 0; i < len(f); i += 2 {
+		if old[f[i]] != f[i+1] {
+			out = append(out, f[i], f[i+1])
+		}
+		delete(old, f[i])
+	}
+	gone := make(map[string]bool)
+	for k := range old {
+		gone[k.(string)] = true
+	}
+	for _, k := range sortedKeys(gone) {
+		out = append(out, k, "")
+	}
+	return out
+}
+
+// refusedDefine is the error of a definition that the limits do not allow.
+func (c *Client) refusedDefine(ctx context.Context, name string, reply []any) error {
+	switch reply[0].(int64) {
+	case -2:
+		return c.unknownLimit(ctx, reply[1].(string))
+	case -3:
+		return conflictf(ErrConflict, "queue %q holds %d tasks; bounds for keys can be put on or taken off only while it holds none", name, reply[1].(int64))
 	}
 	return nil
 }
@@ -112,7 +183,7 @@ func (c *Client) Pause(ctx context.Context, name string) error { return c.hold(c
 func (c *Client) Resume(ctx context.Context, name string) error { return c.hold(ctx, name, false) }
 
 func (c *Client) hold(ctx context.Context, name string, paused bool) error {
-	reply, err := c.run(ctx, defineScript, "update", name, "", "paused", flag(paused))
+	reply, err := c.run(ctx, defineScript, "update", name, "", "", "", 0, "paused", flag(paused))
 	if err != nil {
 		return fmt.Errorf("pause or resume queue %q: %w", name, err)
 	}

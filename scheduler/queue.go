@@ -1,13 +1,10 @@
 package scheduler
 
 import (
-	"fmt"
-	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/throttlerd/throttlerd/ratelimit"
 )
 
 // DefaultPool is the pool of a queue that names none.
@@ -65,6 +62,9 @@ func (s QueueSpec) Validate() error {
 		return err
 	}
 	year := 366 * 24 * time.Hour
+	if err := s.checkLimits(); err != nil {
+		return err
+	}
 	for _, c := range []struct {
 		ok           bool
 		what, reason string
@@ -87,19 +87,25 @@ func (s QueueSpec) Validate() error {
 
 // fields are the settings as the queue's hash holds them.
 func (s QueueSpec) fields() []any {
-	return []any{
-		"handler", s.Handler, "pool", s.Pool, "rate", encodeRates(s.Rates),
+	f := []any{
+		"handler", s.Handler, "pool", s.Pool, "rate", s.Rates.Stored(),
 		"timeout", s.Timeout.Microseconds(), "attempts", s.Retry.MaxAttempts,
 		"retry_min", s.Retry.Min.Microseconds(), "retry_max", s.Retry.Max.Microseconds(),
 		"jitter", int64(s.Retry.Jitter * 1e6), "history", s.History, "paused", flag(s.Paused),
 		"expire_after", s.ExpireAfter.Microseconds(), "max_length", s.MaxLength,
+		"cap", s.Concurrency, "debt", s.DebtMax, "limits", strings.Join(s.Limits, " "), "key", s.Key.encode(),
 	}
+	for _, key := range sortedKeys(s.Exceptions) {
+		f = append(f, "x_"+key, s.Exceptions[key].encode())
+	}
+	return f
 }
 
 func decodeSpec(h map[string]string, prefix string) QueueSpec {
 	num := func(f string) int64 { return number(h[prefix+f]) }
-	return QueueSpec{
-		Handler: h[prefix+"handler"], Pool: h[prefix+"pool"], LimitSpec: LimitSpec{Rates: decodeRates(h[prefix+"rate"])},
+	s := QueueSpec{
+		Handler: h[prefix+"handler"], Pool: h[prefix+"pool"], LimitSpec: decodeLimit(h, prefix),
+		Limits: strings.Fields(h[prefix+"limits"]), Key: decodeKeySpec(h[prefix+"key"]),
 		Timeout: time.Duration(num("timeout")) * time.Microsecond,
 		Retry: Retry{
 			MaxAttempts: int(num("attempts")),
@@ -111,32 +117,22 @@ func decodeSpec(h map[string]string, prefix string) QueueSpec {
 		ExpireAfter: time.Duration(num("expire_after")) * time.Microsecond,
 		MaxLength:   int(num("max_length")),
 	}
-}
-
-// encodeRates writes "N P B" for each, P in µs, with commas between; "" for none.
-func encodeRates(rs ratelimit.Rates) string {
-	text := make([]string, len(rs))
-	for i, r := range rs {
-		text[i] = fmt.Sprintf("%d %d %d", r.N, r.Period.Microseconds(), r.Burst)
+	if len(s.Limits) == 0 {
+		s.Limits = nil
 	}
-	return strings.Join(text, ",")
-}
-
-func decodeRates(s string) ratelimit.Rates {
-	var rs ratelimit.Rates
-	for text := range strings.SplitSeq(s, ",") {
-		var r ratelimit.Rate
-		var us int64
-		if n, _ := fmt.Sscanf(text, "%d %d %d", &r.N, &us, &r.Burst); n == 3 {
-			r.Period = time.Duration(us) * time.Microsecond
-			rs = append(rs, r)
+	for f, v := range h {
+		if key, ok := strings.CutPrefix(f, prefix+"x_"); ok && v != "" {
+			if s.Exceptions == nil {
+				s.Exceptions = make(map[string]KeyRule)
+			}
+			s.Exceptions[key] = decodeKeyRule(v)
 		}
 	}
-	return rs
+	return s
 }
 
 // Equal reports whether both say the same.
-func (s QueueSpec) Equal(o QueueSpec) bool { return reflect.DeepEqual(s, o) }
+func (s QueueSpec) Equal(o QueueSpec) bool { return slices.Equal(s.fields(), o.fields()) }
 
 func flag(b bool) int {
 	if b {

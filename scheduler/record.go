@@ -15,6 +15,8 @@ type record struct {
 	Type      string            // t
 	Key       string            // k
 	Headers   map[string]string // h, as JSON
+	Cost      int64             // n: of each limit that Costs does not name; 1 when there is no field
+	Costs     map[string]int64  // n
 	Attempts  int               // a: charged runs so far
 	Crashes   int               // c: deaths of its plugin process while it ran
 	Throttles int               // T: times that it was throttled
@@ -37,6 +39,7 @@ func (r *record) encode() []byte {
 	field('i', r.OwnID)
 	field('t', r.Type)
 	field('k', r.Key)
+	field('n', encodeCosts(r.Cost, r.Costs))
 	if len(r.Headers) > 0 {
 		h, _ := json.Marshal(r.Headers) // a map of strings always encodes
 		field('h', string(h))
@@ -46,7 +49,7 @@ func (r *record) encode() []byte {
 }
 
 func decodeRecord(s string) (record, error) {
-	var r record
+	r := record{Cost: 1}
 	for s != "" && s[0] != '\n' {
 		tag := s[0]
 		n, rest, ok := strings.Cut(s[1:], ":")
@@ -75,6 +78,8 @@ func decodeRecord(s string) (record, error) {
 			r.Crashes, err = strconv.Atoi(v)
 		case 'T':
 			r.Throttles, err = strconv.Atoi(v)
+		case 'n':
+			r.Cost, r.Costs = decodeCosts(v)
 		case 'h':
 			err = json.Unmarshal([]byte(v), &r.Headers)
 		}

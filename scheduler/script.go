@@ -20,20 +20,29 @@ var luaFiles embed.FS
 
 // Each verb with the files it stands on, in their order.
 var (
-	submitScript   = compose("queue", "wake", "submit")
-	claimScript    = compose("queue", "wake", "claim")
-	settleScript   = compose("queue", "wake", "record", "forget", "outcome", "settle")
-	tickScript     = compose("queue", "wake", "record", "forget", "outcome", "reap", "discard", "expire", "tick")
-	leaveScript    = compose("queue", "wake", "record", "forget", "outcome", "reap", "leave")
-	registerScript = compose("register")
-	defineScript   = compose("queue", "wake", "define")
-	purgeScript    = compose("queue", "record", "forget", "purge")
-	removeScript   = compose("queue", "record", "forget", "discard", "remove")
-	cancelScript   = compose("queue", "record", "forget", "outcome", "find", "cancel")
-	retryScript    = compose("queue", "wake", "record", "find", "retry")
-	dropScript     = compose("record", "forget", "drop")
-	inspectScript  = compose("find", "inspect")
-	showScript     = compose("show")
+	queueParts = []string{"record", "cost", "key", "queue"}
+	endParts   = append(queueParts[:4:4], "forget", "outcome")
+
+	submitScript   = compose(queueParts, "standing", "submit")
+	claimScript    = compose(queueParts, "supply", "turns", "claim")
+	settleScript   = compose(endParts, "settle")
+	tickScript     = compose(endParts, "reap", "discard", "expire", "tick")
+	leaveScript    = compose(endParts, "reap", "leave")
+	registerScript = compose(nil, "register")
+	defineScript   = compose(queueParts, "define")
+	purgeScript    = compose(queueParts, "forget", "purge")
+	removeScript   = compose(queueParts, "forget", "discard", "remove")
+	cancelScript   = compose(endParts, "find", "cancel")
+	retryScript    = compose(queueParts, "find", "retry")
+	dropScript     = compose([]string{"record", "forget"}, "drop")
+	inspectScript  = compose(queueParts, "find", "standing", "inspect")
+	showScript     = compose(queueParts, "standing", "show")
+
+	// the verbs on named limits are ratelimit's
+	setLimitScript    = composeLimit("set limit", ratelimit.SetLua)
+	resetLimitScript  = composeLimit("reset limit", ratelimit.ResetLua)
+	removeLimitScript = composeLimit("remove limit", ratelimit.RemoveLua)
+	peekLimitScript   = composeLimit("show limit", ratelimit.PeekLua)
 )
 
 const (
@@ -47,11 +56,11 @@ type script struct {
 	name, src, sha string
 }
 
-// compose puts a verb's files together: clock and bucket from ratelimit, the key
+// compose puts a verb's files together: clock, buckets and limits from ratelimit, the key
 // names, then the files in order.
-func compose(files ...string) *script {
+func compose(parts []string, files ...string) *script {
 	var body strings.Builder
-	for _, f := range files {
+	for _, f := range append(parts[:len(parts):len(parts)], files...) {
 		src, err := luaFiles.ReadFile("lua/" + f + ".lua")
 		if err != nil {
 			panic(err) // embedded: cannot be missing in a program that was tested
@@ -59,13 +68,21 @@ func compose(files ...string) *script {
 		body.Write(src)
 	}
 	src := body.String()
-	if strings.Contains(src, "bucket_") {
-		src = ratelimit.BucketLua + src
+	if strings.Contains(src, "load_queue") {
+		src = ratelimit.BucketLua + ratelimit.LimitLua + src
 	}
-	src = fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES, MAX_QUEUES = %d, %d, %d\n", maxFreeze.Microseconds(), maxThrottles, maxQueues) +
-		ratelimit.ClockLua + luaKeys(src) + src
+	src = fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES, MAX_QUEUES = %d, %d, %d\n", maxFreeze.Microseconds(), maxThrottles, maxQueues) + src
+	return finish(files[len(files)-1], src)
+}
+
+func composeLimit(name, verb string) *script {
+	return finish(name, ratelimit.BucketLua+ratelimit.LimitLua+verb)
+}
+
+func finish(name, src string) *script {
+	src = ratelimit.LuaKeys(src, keyParts) + ratelimit.ClockLua + src
 	sum := sha1.Sum([]byte(src))
-	return &script{name: files[len(files)-1], src: src, sha: hex.EncodeToString(sum[:])}
+	return &script{name: name, src: src, sha: hex.EncodeToString(sum[:])}
 }
 
 // evalsha is the command for one call of the script.

@@ -107,6 +107,10 @@ func (c *Client) SubmitMany(ctx context.Context, queue string, tasks []SubmitReq
 			n++
 		}
 		got, err := c.submitChunk(ctx, queue, tasks[:n])
+		var refused *TaskRefusedError
+		if errors.As(err, &refused) {
+			refused.Index += len(receipts)
+		}
 		if err != nil {
 			return receipts, err
 		}
@@ -121,7 +125,7 @@ func (c *Client) submitChunk(ctx context.Context, queue string, tasks []SubmitRe
 	args[0] = queue
 	for i := range tasks {
 		t := &tasks[i]
-		r := record{OwnID: t.ID, Type: t.Type, Key: t.Key, Headers: t.Headers, Payload: t.Payload}
+		r := record{OwnID: t.ID, Type: t.Type, Key: t.Key, Headers: t.Headers, Cost: t.Cost, Costs: t.Costs, Payload: t.Payload}
 		args = append(args, t.ID, t.when(), r.encode())
 	}
 	reply, err := c.run(ctx, submitScript, args...)
@@ -136,37 +140,60 @@ func (c *Client) submitChunk(ctx context.Context, queue string, tasks []SubmitRe
 		return nil, conflictf(ErrTaskExists, "submit to queue %q: task id %q is taken", queue, id)
 	case -2:
 		return nil, &QueueFullError{Queue: queue, MaxLength: reply[1].(int64), Holds: reply[2].(int64)}
+	case -3, -4, -5:
+		return nil, refused(queue, tasks, reply)
 	}
 	return readReceipts(queue, tasks, reply), nil
 }
 
-func readReceipts(queue string, tasks []SubmitRequest, reply []any) []Receipt {
-	now, rank := reply[1].(int64), reply[2].(int64)
-	bucket := ratelimit.Bucket{FullAt: reply[3].(int64), Rem: reply[4].(int64)}
-	frozen, held := reply[5].(int64), reply[7].(string)
-	var rate ratelimit.Rate
-	if rs := decodeRates(reply[6].(string)); len(rs) > 0 {
-		rate = rs[0]
+// refused says why the limits of a queue take a task not in.
+func refused(queue string, tasks []SubmitRequest, reply []any) error {
+	k := int(reply[1].(int64)) - 1
+	what, reason := "", ""
+	switch reply[0].(int64) {
+	case -3:
+		what, reason = "key", fmt.Sprintf("is missing: queue %q is limited by key; name the tenant, host or account that the task is for", queue)
+	case -4:
+		name, c, burst := limitWords(reply[2].(string), tasks[k].Key), reply[3].(int64), reply[4].(int64)
+		if name == ofQueue {
+			name = fmt.Sprintf("queue %q", queue)
+		}
+		what, reason = "cost", fmt.Sprintf("%d is more than %s can ever hold: at most %d; split the task, or raise the burst", c, name, burst)
+	case -5:
+		what, reason = "cost", fmt.Sprintf("names %q, but queue %q is not under a limit of that name", reply[2].(string), queue)
 	}
-	ids := reply[8].([]any)
+	err := &InvalidError{What: what, Reason: reason, Payload: true}
+	if len(tasks) > 1 {
+		return &TaskRefusedError{Index: k, Err: err}
+	}
+	return err
+}
+
+func readReceipts(queue string, tasks []SubmitRequest, reply []any) []Receipt {
+	now, ahead := reply[1].(int64), reply[2].(int64)
+	stand := readStandings(reply[3])
+	ids := reply[4].([]any)
 	out := make([]Receipt, len(tasks))
 	for i := range tasks {
-		r := Receipt{ID: tasks[i].ID, Queue: queue, State: "waiting"}
+		t := &tasks[i]
+		r := Receipt{ID: t.ID, Queue: queue, State: "waiting"}
 		if r.ID == "" {
-			r.ID = ids[2*i].(string)
+			r.ID = ids[3*i].(string)
 		}
 		start := now
-		if at := ids[2*i+1].(int64); at > 0 {
+		if at := ids[3*i+1].(int64); at > 0 {
 			r.State, start = "scheduled", at
 		} else {
-			if rate.N > 0 {
-				r.Position = max(0, rank+1-bucket.Left(rate, now))
-				start = earliest(bucket, rate, now, rank+1)
+			before := ahead
+			if t.Key != "" && len(stand.list) > 0 {
+				before = max(before, ids[3*i+2].(int64))
 			}
-			rank++
+			start, r.Binding = stand.bind(now, before, t.Cost, t.Costs, t.Key)
+			r.Position = stand.position(now, before, t.Cost, t.Costs)
+			ahead++
 		}
-		if held == "" {
-			r.EarliestStart = time.UnixMicro(max(start, frozen)).UTC()
+		if stand.held == "" && start != ratelimit.Never {
+			r.EarliestStart = time.UnixMicro(start).UTC()
 		}
 		out[i] = r
 	}
@@ -208,12 +235,14 @@ func (r *SubmitRequest) validate(maxPayload int) error {
 		return bad("type or key", "is too long: at most 64 and 256 bytes")
 	case headers > 16<<10:
 		return bad("headers", "have %d bytes; at most %d are taken", headers, 16<<10)
+	case strings.ContainsAny(r.Key, "\x00\r\n"):
+		return bad("key", "%q holds a line break", r.Key)
 	case r.In > 0 && !r.At.IsZero():
 		return bad("delay", "is given twice: in and at")
 	case r.In < 0 || r.In > year || !r.At.IsZero() && time.Until(r.At) > year:
 		return bad("delay", "must be within 366 days")
 	}
-	return nil
+	return checkCosts(r.Cost, r.Costs)
 }
 
 // CheckJSON refuses what is not one JSON value.
@@ -238,14 +267,4 @@ func (c *Client) unknownQueue(ctx context.Context, name string) error {
 		names = nil // the answer is the same, only less helpful
 	}
 	return &NotFoundError{Kind: "queue", Name: name, Namespace: c.namespace, Nearest: ratelimit.Nearest(name, names)}
-}
-
-// earliest is the instant at which the k-th token from now on is there; k may exceed
-// the capacity. An estimate for people beyond it, exact up to it.
-func earliest(b ratelimit.Bucket, r ratelimit.Rate, now, k int64) int64 {
-	if k <= r.Burst {
-		return max(now, b.At(r, k))
-	}
-	extra := float64(k-r.Burst) * float64(r.Period.Microseconds()) / float64(r.N)
-	return max(now, b.At(r, r.Burst)) + int64(extra)
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
 )
 
 // Task is one task as it stands.
@@ -131,8 +133,11 @@ func readTask(queue, internal string, reply []any) (Task, error) {
 		t.Attempts++
 	}
 	t.SubmittedAt, _, _ = parseID(internal)
+	t.Cost, t.Costs = r.Cost, r.Costs
 	a, b := reply[2].(string), reply[3].(string)
 	switch t.State {
+	case "waiting":
+		t.stand(reply[4].(int64), reply[5].(int64), readStandings(reply[6]))
 	case "scheduled", "dead":
 		at, _ := strconv.ParseFloat(a, 64)
 		t.At = time.UnixMicro(int64(at))
@@ -145,6 +150,15 @@ func readTask(queue, internal string, reply []any) (Task, error) {
 		t.readEnd(a)
 	}
 	return t, nil
+}
+
+// stand says when a waiting task, with so many before it, can start.
+func (t *Task) stand(position, now int64, s standings) {
+	t.Position = position
+	start, binding := s.bind(now, max(position, 0), t.Cost, t.Costs, t.Key)
+	if t.Binding = binding; s.held == "" && start != ratelimit.Never {
+		t.EarliestStart = time.UnixMicro(start).UTC()
+	}
 }
 
 // readEnd reads "state ended start worker\nresult".
@@ -200,7 +214,11 @@ func (c *Client) taskIDs(ctx context.Context, queue, state string, limit int64) 
 			return nil, err
 		}
 		rest, err := c.rdb.LRange(ctx, c.keys.wait(queue), 0, limit-1).Result()
-		return append(front, rest...), err
+		if err != nil {
+			return nil, err
+		}
+		lanes, err := c.laneIDs(ctx, queue, limit)
+		return append(append(front, rest...), lanes...), err
 	case "scheduled":
 		return c.rdb.ZRange(ctx, c.keys.later(queue), 0, limit-1).Result()
 	case "dead":
@@ -217,6 +235,36 @@ func (c *Client) taskIDs(ctx context.Context, queue, state string, limit int64) 
 	return nil, &InvalidError{What: "state", Reason: fmt.Sprintf("%q is none of %s", state, strings.Join(States, ", "))}
 }
 
+// laneIDs are those of keys, in the order of the keys' turns, each key's in their order.
+func (c *Client) laneIDs(ctx context.Context, queue string, limit int64) ([]string, error) {
+	var ids []string
+	for _, set := range []string{c.keys.keyReady(queue), c.keys.keyLater(queue), c.keys.keyFull(queue)} {
+		keys, err := c.rdb.ZRange(ctx, set, 0, limit-1).Result()
+		if err != nil {
+			return nil, err
+		}
+		for page := range slices.Chunk(keys, taskPage) {
+			cmds, err := c.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+				for _, key := range page {
+					p.ZRange(ctx, c.keys.laneFront(queue, key), 0, limit-1)
+					p.LRange(ctx, c.keys.lane(queue, key), 0, limit-1)
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+			for _, cmd := range cmds {
+				ids = append(ids, cmd.(*redis.StringSliceCmd).Val()...)
+			}
+			if int64(len(ids)) >= limit {
+				return ids, nil
+			}
+		}
+	}
+	return ids, nil
+}
+
 // runningIDs looks through the leases of all workers.
 func (c *Client) runningIDs(ctx context.Context, queue string) ([]string, error) {
 	workers, err := c.rdb.ZRange(ctx, c.keys.workers(), 0, -1).Result()
@@ -230,7 +278,8 @@ func (c *Client) runningIDs(ctx context.Context, queue string) ([]string, error)
 			return nil, err
 		}
 		for _, id := range sortedKeys(run) {
-			if strings.HasSuffix(run[id], " "+queue) {
+			// fence start turn claim queue, then what it was charged
+			if f := strings.SplitN(run[id], " ", 6); len(f) > 4 && f[4] == queue {
 				ids = append(ids, id)
 			}
 		}

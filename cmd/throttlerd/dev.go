@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -70,7 +71,7 @@ func addDemo(cfg *config.Config) error {
 	}
 	if _, ok := cfg.Queue("demo"); !ok {
 		q := config.NewQueue("demo", "echo")
-		q.Rates = []ratelimit.Rate{{N: 1, Period: time.Second, Burst: 5}}
+		q.Rates = ratelimit.Rates{{N: 1, Period: time.Second, Burst: 5}}
 		cfg.Queues = append(cfg.Queues, q)
 	}
 	return nil
@@ -109,15 +110,26 @@ func banner(c *cobra.Command, cfg *config.Config, addr string, ignored bool) {
 	if ignored {
 		fmt.Fprintln(w, "         the configured Redis is ignored in dev mode")
 	}
+	for _, l := range cfg.Limits {
+		fmt.Fprintf(w, "  limit  %s  %s\n", l.Name, bounds(l.LimitSpec, nil))
+	}
 	for _, q := range cfg.Queues {
-		rate := "unlimited"
-		if len(q.Rates) > 0 {
-			rate = q.Rates[0].String()
-		}
-		fmt.Fprintf(w, "  queue  %s  rate %s  handler %s\n", q.Name, rate, q.Handler)
+		fmt.Fprintf(w, "  queue  %s  %s  handler %s\n", q.Name, bounds(q.LimitSpec, q.Limits), q.Handler)
 	}
 	if addr != "127.0.0.1:6379" {
 		fmt.Fprintf(w, "In another terminal:\n  export THROTTLE_REDIS_URL=redis://%s/0\n", addr)
 	}
 	fmt.Fprintf(w, "Try:  throttlectl submit demo '{\"hello\":\"world\"}'\n      throttlectl queue show demo\n")
+}
+
+// bounds says what a limit or a queue is under, its rate always.
+func bounds(s config.LimitSpec, limits []string) string {
+	text := "rate " + s.Rates.String()
+	if s.Concurrency > 0 {
+		text += fmt.Sprintf("  concurrency %d", s.Concurrency)
+	}
+	if len(limits) > 0 {
+		text += "  limits " + strings.Join(limits, ", ")
+	}
+	return text
 }

@@ -21,10 +21,11 @@ func runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run [-c FILE|DIR]",
 		Short: "Serve the handlers that a file declares",
-		Long: "Serves the handlers that a file declares: creates its queues, takes tasks as their\n" +
-			"limits grant them and hands them to the plugins.\n\n" +
+		Long: "Serves the handlers that a file declares: creates its queues and limits, takes\n" +
+			"tasks as their limits grant them and hands them to the plugins.\n\n" +
 			"SIGTERM drains: what runs may finish within drain_timeout, the rest goes back to its\n" +
-			"queue uncharged. A second signal hurries. SIGHUP applies the queues of the changed file.",
+			"queue uncharged. A second signal hurries. SIGHUP applies the queues and limits of the\n" +
+			"changed file.",
 		Example: "  throttlerd run -c config.hcl\n  throttlerd run --pool batch --pool default --concurrency 512\n  throttlerd run --queue deploys",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

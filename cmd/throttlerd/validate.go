@@ -31,7 +31,7 @@ func validateCommand() *cobra.Command {
 			if err := show(c, daemon.CheckPlugins(ctx, cfg, hclog.NewNullLogger())); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "ok: %s, %s in namespace %q\n", plural(len(cfg.Handlers), "handler"), plural(len(cfg.Queues), "queue"), cfg.Namespace)
+			_, err = fmt.Fprintf(c.OutOrStdout(), "ok: %s in namespace %q\n", counts(cfg), cfg.Namespace)
 			return err
 		},
 	}
@@ -89,6 +89,15 @@ func format(c *cobra.Command, name string, check bool) (changed bool, err error)
 		return false, &fileError{err}
 	}
 	return true, os.WriteFile(name, out, info.Mode().Perm())
+}
+
+// counts says how much there is of what the files declare.
+func counts(cfg *config.Config) string {
+	text := plural(len(cfg.Handlers), "handler")
+	if n := len(cfg.Limits); n > 0 {
+		text += ", " + plural(n, "limit")
+	}
+	return text + ", " + plural(len(cfg.Queues), "queue")
 }
 
 func plural(n int, noun string) string {

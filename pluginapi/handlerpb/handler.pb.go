@@ -104,8 +104,8 @@ const (
 	Outcome_OUTCOME_PERMANENT Outcome = 3
 	// Failed; retried after delay_us.
 	Outcome_OUTCOME_RETRY_AFTER Outcome = 4
-	// The upstream asked to slow down: the task goes back uncharged and its limit
-	// grants nothing for delay_us.
+	// The upstream asked to slow down: the task goes back uncharged and the limit
+	// named by limit grants nothing for delay_us.
 	Outcome_OUTCOME_THROTTLED Outcome = 5
 )
 
@@ -737,8 +737,15 @@ type Result struct {
 	DelayUs int64  `protobuf:"varint,6,opt,name=delay_us,json=delayUs,proto3" json:"delay_us,omitempty"`
 	// When the handler was entered and how long it took, on the plugin's clock;
 	// 0: not told.
-	StartedUs     int64 `protobuf:"varint,7,opt,name=started_us,json=startedUs,proto3" json:"started_us,omitempty"`
-	TookUs        int64 `protobuf:"varint,8,opt,name=took_us,json=tookUs,proto3" json:"took_us,omitempty"`
+	StartedUs int64 `protobuf:"varint,7,opt,name=started_us,json=startedUs,proto3" json:"started_us,omitempty"`
+	TookUs    int64 `protobuf:"varint,8,opt,name=took_us,json=tookUs,proto3" json:"took_us,omitempty"`
+	// What the run really cost, in tokens, by limit; not told: what it was charged.
+	// Each 0 to 10^9; at most 16 limits, of more none counts.
+	Actual map[string]int64 `protobuf:"bytes,9,rep,name=actual,proto3" json:"actual,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// What the upstream said of its limits. At most 16; of more, the last.
+	Reports []*Report `protobuf:"bytes,10,rep,name=reports,proto3" json:"reports,omitempty"`
+	// The limit that OUTCOME_THROTTLED is about.
+	Limit         string `protobuf:"bytes,11,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -829,6 +836,92 @@ func (x *Result) GetTookUs() int64 {
 	return 0
 }
 
+func (x *Result) GetActual() map[string]int64 {
+	if x != nil {
+		return x.Actual
+	}
+	return nil
+}
+
+func (x *Result) GetReports() []*Report {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
+func (x *Result) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+// Report is what the upstream said is left of one limit. It may take tokens from a
+// bucket and never adds any.
+type Report struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Limit string                 `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Tokens, 0 to 10^9; 0: the limit grants nothing until reset_us.
+	Remaining int64 `protobuf:"varint,2,opt,name=remaining,proto3" json:"remaining,omitempty"`
+	// Until the upstream counts anew, from the sending of this message, so that no
+	// clock has to agree with another; at most 24 h; 0: not told.
+	ResetUs       int64 `protobuf:"varint,3,opt,name=reset_us,json=resetUs,proto3" json:"reset_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Report) Reset() {
+	*x = Report{}
+	mi := &file_handler_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Report) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Report) ProtoMessage() {}
+
+func (x *Report) ProtoReflect() protoreflect.Message {
+	mi := &file_handler_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Report.ProtoReflect.Descriptor instead.
+func (*Report) Descriptor() ([]byte, []int) {
+	return file_handler_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Report) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *Report) GetRemaining() int64 {
+	if x != nil {
+		return x.Remaining
+	}
+	return 0
+}
+
+func (x *Report) GetResetUs() int64 {
+	if x != nil {
+		return x.ResetUs
+	}
+	return 0
+}
+
 // Progress tells how far a run is.
 type Progress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -842,7 +935,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_handler_proto_msgTypes[10]
+	mi := &file_handler_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +947,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_handler_proto_msgTypes[10]
+	mi := &file_handler_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -867,7 +960,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_handler_proto_rawDescGZIP(), []int{10}
+	return file_handler_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Progress) GetRun() int64 {
@@ -940,7 +1033,7 @@ const file_handler_proto_rawDesc = "" +
 	"\n" +
 	"FromPlugin\x127\n" +
 	"\aresults\x18\x01 \x03(\v2\x1d.throttlerd.handler.v1.ResultR\aresults\x12;\n" +
-	"\bprogress\x18\x02 \x03(\v2\x1f.throttlerd.handler.v1.ProgressR\bprogress\"\x85\x02\n" +
+	"\bprogress\x18\x02 \x03(\v2\x1f.throttlerd.handler.v1.ProgressR\bprogress\"\xc0\x03\n" +
 	"\x06Result\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\x03R\x03run\x128\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x1e.throttlerd.handler.v1.OutcomeR\aoutcome\x12\x16\n" +
@@ -950,9 +1043,18 @@ const file_handler_proto_rawDesc = "" +
 	"\bdelay_us\x18\x06 \x01(\x03R\adelayUs\x12\x1d\n" +
 	"\n" +
 	"started_us\x18\a \x01(\x03R\tstartedUs\x12\x17\n" +
-	"\atook_us\x18\b \x01(\x03R\x06tookUsJ\x04\b\t\x10\n" +
-	"J\x04\b\n" +
-	"\x10\vJ\x04\b\v\x10\f\"J\n" +
+	"\atook_us\x18\b \x01(\x03R\x06tookUs\x12A\n" +
+	"\x06actual\x18\t \x03(\v2).throttlerd.handler.v1.Result.ActualEntryR\x06actual\x127\n" +
+	"\areports\x18\n" +
+	" \x03(\v2\x1d.throttlerd.handler.v1.ReportR\areports\x12\x14\n" +
+	"\x05limit\x18\v \x01(\tR\x05limit\x1a9\n" +
+	"\vActualEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"W\n" +
+	"\x06Report\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1c\n" +
+	"\tremaining\x18\x02 \x01(\x03R\tremaining\x12\x19\n" +
+	"\breset_us\x18\x03 \x01(\x03R\aresetUs\"J\n" +
 	"\bProgress\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\x03R\x03run\x12\x18\n" +
 	"\apercent\x18\x02 \x01(\x05R\apercent\x12\x12\n" +
@@ -988,7 +1090,7 @@ func file_handler_proto_rawDescGZIP() []byte {
 }
 
 var file_handler_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_handler_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_handler_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_handler_proto_goTypes = []any{
 	(CancelReason)(0),         // 0: throttlerd.handler.v1.CancelReason
 	(Outcome)(0),              // 1: throttlerd.handler.v1.Outcome
@@ -1002,29 +1104,33 @@ var file_handler_proto_goTypes = []any{
 	(*Cancel)(nil),            // 9: throttlerd.handler.v1.Cancel
 	(*FromPlugin)(nil),        // 10: throttlerd.handler.v1.FromPlugin
 	(*Result)(nil),            // 11: throttlerd.handler.v1.Result
-	(*Progress)(nil),          // 12: throttlerd.handler.v1.Progress
-	nil,                       // 13: throttlerd.handler.v1.Task.HeadersEntry
+	(*Report)(nil),            // 12: throttlerd.handler.v1.Report
+	(*Progress)(nil),          // 13: throttlerd.handler.v1.Progress
+	nil,                       // 14: throttlerd.handler.v1.Task.HeadersEntry
+	nil,                       // 15: throttlerd.handler.v1.Result.ActualEntry
 }
 var file_handler_proto_depIdxs = []int32{
 	6,  // 0: throttlerd.handler.v1.ConfigureResponse.errors:type_name -> throttlerd.handler.v1.AttributeError
 	8,  // 1: throttlerd.handler.v1.ToPlugin.tasks:type_name -> throttlerd.handler.v1.Task
 	9,  // 2: throttlerd.handler.v1.ToPlugin.cancels:type_name -> throttlerd.handler.v1.Cancel
-	13, // 3: throttlerd.handler.v1.Task.headers:type_name -> throttlerd.handler.v1.Task.HeadersEntry
+	14, // 3: throttlerd.handler.v1.Task.headers:type_name -> throttlerd.handler.v1.Task.HeadersEntry
 	0,  // 4: throttlerd.handler.v1.Cancel.reason:type_name -> throttlerd.handler.v1.CancelReason
 	11, // 5: throttlerd.handler.v1.FromPlugin.results:type_name -> throttlerd.handler.v1.Result
-	12, // 6: throttlerd.handler.v1.FromPlugin.progress:type_name -> throttlerd.handler.v1.Progress
+	13, // 6: throttlerd.handler.v1.FromPlugin.progress:type_name -> throttlerd.handler.v1.Progress
 	1,  // 7: throttlerd.handler.v1.Result.outcome:type_name -> throttlerd.handler.v1.Outcome
-	2,  // 8: throttlerd.handler.v1.Handler.Describe:input_type -> throttlerd.handler.v1.DescribeRequest
-	4,  // 9: throttlerd.handler.v1.Handler.Configure:input_type -> throttlerd.handler.v1.ConfigureRequest
-	7,  // 10: throttlerd.handler.v1.Handler.Run:input_type -> throttlerd.handler.v1.ToPlugin
-	3,  // 11: throttlerd.handler.v1.Handler.Describe:output_type -> throttlerd.handler.v1.DescribeResponse
-	5,  // 12: throttlerd.handler.v1.Handler.Configure:output_type -> throttlerd.handler.v1.ConfigureResponse
-	10, // 13: throttlerd.handler.v1.Handler.Run:output_type -> throttlerd.handler.v1.FromPlugin
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	15, // 8: throttlerd.handler.v1.Result.actual:type_name -> throttlerd.handler.v1.Result.ActualEntry
+	12, // 9: throttlerd.handler.v1.Result.reports:type_name -> throttlerd.handler.v1.Report
+	2,  // 10: throttlerd.handler.v1.Handler.Describe:input_type -> throttlerd.handler.v1.DescribeRequest
+	4,  // 11: throttlerd.handler.v1.Handler.Configure:input_type -> throttlerd.handler.v1.ConfigureRequest
+	7,  // 12: throttlerd.handler.v1.Handler.Run:input_type -> throttlerd.handler.v1.ToPlugin
+	3,  // 13: throttlerd.handler.v1.Handler.Describe:output_type -> throttlerd.handler.v1.DescribeResponse
+	5,  // 14: throttlerd.handler.v1.Handler.Configure:output_type -> throttlerd.handler.v1.ConfigureResponse
+	10, // 15: throttlerd.handler.v1.Handler.Run:output_type -> throttlerd.handler.v1.FromPlugin
+	13, // [13:16] is the sub-list for method output_type
+	10, // [10:13] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_handler_proto_init() }
@@ -1038,7 +1144,7 @@ func file_handler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_handler_proto_rawDesc), len(file_handler_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

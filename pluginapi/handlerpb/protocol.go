@@ -4,6 +4,8 @@
 // use package pluginapi and never see this one.
 package handlerpb
 
+import "time"
+
 // The handshake of HashiCorp go-plugin. The cookie only tells a plugin that it
 // was started by throttlerd and not by hand; it protects nothing.
 const (
@@ -39,4 +41,13 @@ const (
 	// MaxResult and MaxError are where a result and an error text are cut.
 	MaxResult = 64 << 10
 	MaxError  = 4 << 10
+
+	// MaxLimits bounds of how many limits a result tells the cost, and how many
+	// reports it carries. Names of limits are at most MaxLimitName bytes.
+	MaxLimits    = 16
+	MaxLimitName = 64
+
+	// MaxTokens bounds what is told of a limit, MaxReset the time to its reset.
+	MaxTokens = 1_000_000_000
+	MaxReset  = 24 * time.Hour
 )

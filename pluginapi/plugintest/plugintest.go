@@ -20,8 +20,8 @@ import (
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
-// Run configures h, gives it one task and returns how the run ended. A refused
-// config fails the test.
+// Run configures h, gives it one task and returns how the run ended, with what h said
+// of limits. A refused config fails the test.
 //
 // config is the handler's config block: nil, the text of a JSON object (string,
 // []byte or json.RawMessage), or a value that encodes to one. Of the task, ID,

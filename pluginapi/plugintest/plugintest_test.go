@@ -3,6 +3,8 @@ package plugintest_test
 import (
 	"context"
 	"errors"
+	"maps"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -54,5 +56,61 @@ func TestConfigure(t *testing.T) {
 	attr, ok := errors.AsType[*pluginapi.AttributeError](plugintest.Configure(t, &greeter{}, nil))
 	if !ok || attr.Attribute != "greeting" {
 		t.Errorf("%v", attr)
+	}
+}
+
+// What a handler says of limits arrives with every outcome, bounded and under the names
+// that it goes by.
+func TestRunTellsOfLimits(t *testing.T) {
+	reset := time.Now().Add(time.Minute)
+	tell := func(x *pluginapi.Task) {
+		x.ActualCost("openai", 7)
+		x.ActualCost("openai", 1200) // the last counts
+		x.ActualCost("", -5)
+		x.Report(pluginapi.Report{Limit: "github", Remaining: 41, ResetAt: reset})
+		x.Report(pluginapi.Report{Limit: "key", Remaining: -1, ResetAt: time.Now().Add(-time.Second)})
+		x.Report(pluginapi.Report{Remaining: 3})
+	}
+	for _, c := range []struct {
+		name    string
+		end     func() ([]byte, error)
+		outcome pluginapi.Outcome
+		limit   string
+	}{
+		{"done", func() ([]byte, error) { return []byte("x"), nil }, pluginapi.Done, ""},
+		{"failed", func() ([]byte, error) { return nil, errors.New("boom") }, pluginapi.Failed, ""},
+		{"panic", func() ([]byte, error) { panic("aargh") }, pluginapi.Failed, ""},
+		{"goexit", func() ([]byte, error) { runtime.Goexit(); return nil, nil }, pluginapi.Failed, ""},
+		{"permanent", func() ([]byte, error) { return nil, pluginapi.Permanent(nil) }, pluginapi.FailedForGood, ""},
+		{"retry", func() ([]byte, error) { return nil, pluginapi.RetryAfter(time.Second, nil) }, pluginapi.FailedRetryAfter, ""},
+		{"throttled", func() ([]byte, error) { return nil, pluginapi.Throttled(time.Second, nil) }, pluginapi.SlowedDown, "queue"},
+		{"throttled limit", func() ([]byte, error) { return nil, pluginapi.ThrottledLimit("github", time.Second, nil) }, pluginapi.SlowedDown, "github"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := pluginapi.HandlerFunc(func(_ context.Context, x *pluginapi.Task) ([]byte, error) {
+				tell(x)
+				return c.end()
+			})
+			r := plugintest.Run(t, h, nil, pluginapi.Task{})
+			if r.Outcome != c.outcome || r.Limit != c.limit {
+				t.Errorf("%+v", r)
+			}
+			if want := map[string]int64{"openai": 1200, "queue": 0}; !maps.Equal(r.Actual, want) {
+				t.Errorf("actual cost %v, want %v", r.Actual, want)
+			}
+			if len(r.Reports) != 3 {
+				t.Fatalf("reports %+v", r.Reports)
+			}
+			github, key, queue := r.Reports[0], r.Reports[1], r.Reports[2]
+			if off := github.ResetAt.Sub(reset).Abs(); github.Limit != "github" || github.Remaining != 41 || off > 5*time.Second {
+				t.Errorf("%+v", github)
+			}
+			if key.Limit != "key" || key.Remaining != 0 || !key.ResetAt.IsZero() {
+				t.Errorf("%+v", key)
+			}
+			if queue.Limit != "queue" || queue.Remaining != 3 || !queue.ResetAt.IsZero() {
+				t.Errorf("%+v", queue)
+			}
+		})
 	}
 }

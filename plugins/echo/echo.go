@@ -57,17 +57,32 @@ func (e *echo) Handle(ctx context.Context, t *pluginapi.Task) (result []byte, er
 	if err := sleep(ctx, s.Sleep); err != nil {
 		return nil, err
 	}
+	s.tell(t)
 	switch {
 	case s.Exit != nil:
 		os.Exit(*s.Exit)
 	case s.Panic != "":
 		panic(s.Panic)
 	case s.Throttle > 0:
-		return nil, pluginapi.Throttled(s.Throttle, errThrottle)
+		return nil, pluginapi.ThrottledLimit(s.Limit, s.Throttle, errThrottle)
 	case s.Fail != "":
 		return nil, errors.New(s.Fail)
 	}
 	return t.Payload, nil
+}
+
+// tell says what the script has to say of limits.
+func (s *script) tell(t *pluginapi.Task) {
+	for limit, tokens := range s.Actual {
+		t.ActualCost(limit, tokens)
+	}
+	for _, r := range s.Report {
+		told := pluginapi.Report{Limit: r.limit, Remaining: r.remaining}
+		if r.reset > 0 {
+			told.ResetAt = time.Now().Add(r.reset)
+		}
+		t.Report(told)
+	}
 }
 
 // sleep returns early, with the cause, when ctx ends.

@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +53,50 @@ func TestScript(t *testing.T) {
 	}
 }
 
+func TestScriptOfLimits(t *testing.T) {
+	soon := func(d time.Duration) time.Time { return time.Now().Add(d) }
+	for _, c := range []struct {
+		name    string
+		config  string
+		payload string
+		outcome pluginapi.Outcome
+		limit   string
+		actual  map[string]int64
+		reports []pluginapi.Report
+	}{
+		{name: "throttle", payload: `{"throttle": "3s"}`, outcome: pluginapi.SlowedDown, limit: "queue"},
+		{name: "throttle a limit", payload: `{"throttle": "3s", "limit": "github"}`, outcome: pluginapi.SlowedDown, limit: "github"},
+		{name: "the limit by config", config: `{"limit": "key"}`, payload: `{"throttle": "3s"}`, outcome: pluginapi.SlowedDown, limit: "key"},
+		{name: "a limit without a throttle", payload: `{"limit": "github"}`, outcome: pluginapi.Done},
+		{name: "actual", payload: `{"actual": {"openai": 1200, "queue": 0}}`, outcome: pluginapi.Done,
+			actual: map[string]int64{"openai": 1200, "queue": 0}},
+		{name: "actual of a failure", payload: `{"actual": {"openai": 5}, "fail": "boom"}`, outcome: pluginapi.Failed,
+			actual: map[string]int64{"openai": 5}},
+		{name: "actual of a panic", payload: `{"actual": {"openai": 5}, "panic": "aargh"}`, outcome: pluginapi.Failed,
+			actual: map[string]int64{"openai": 5}},
+		{name: "report", payload: `{"report": [{"limit": "github", "remaining": 0, "reset": "3s"}, {"limit": "key", "remaining": 7}]}`, outcome: pluginapi.Done,
+			reports: []pluginapi.Report{{Limit: "github", ResetAt: soon(3 * time.Second)}, {Limit: "key", Remaining: 7}}},
+		{name: "bad limit", payload: `{"limit": 5}`, outcome: pluginapi.FailedForGood},
+		{name: "bad actual", payload: `{"actual": {"openai": "5"}}`, outcome: pluginapi.FailedForGood},
+		{name: "bad report", payload: `{"report": {"limit": "github"}}`, outcome: pluginapi.FailedForGood},
+		{name: "bad reset", payload: `{"report": [{"reset": 3}]}`, outcome: pluginapi.FailedForGood},
+		{name: "no duration", payload: `{"report": [{"reset": "soon"}]}`, outcome: pluginapi.FailedForGood},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := plugintest.Run(t, &echo{}, c.config, pluginapi.Task{Payload: []byte(c.payload)})
+			if r.Outcome != c.outcome || r.Limit != c.limit || !maps.Equal(r.Actual, c.actual) || !slices.EqualFunc(r.Reports, c.reports, sameReport) {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// sameReport allows for the time that passes between a script and its run.
+func sameReport(a, b pluginapi.Report) bool {
+	apart := a.ResetAt.Sub(b.ResetAt).Abs()
+	return a.Limit == b.Limit && a.Remaining == b.Remaining && a.ResetAt.IsZero() == b.ResetAt.IsZero() && apart < 2*time.Second
+}
+
 func TestSleepEndsWithTheTask(t *testing.T) {
 	task := pluginapi.Task{Payload: []byte(`{"sleep": "1h"}`), Deadline: time.Now().Add(20 * time.Millisecond)}
 	if r := plugintest.Run(t, &echo{}, nil, task); r.Err != pluginapi.ErrTimeout.Error() {
@@ -90,7 +136,7 @@ func TestJournal(t *testing.T) {
 	} {
 		e := lines[i]
 		if e.Event != want.event || e.Outcome != want.outcome || e.Task != "t1" || e.Queue != "q" ||
-			e.Attempt != 2 || e.Fence != 7 || e.PID != os.Getpid() ||
+			e.Key != strings.Repeat("é", 256) || e.Attempt != 2 || e.Fence != 7 || e.PID != os.Getpid() ||
 			e.GrantUs != granted.UnixMicro() || e.StartUs < before || e.StartUs > e.WallUs ||
 			e.WallUs < before || e.WallUs > time.Now().UnixMicro() || e.MonoNs <= 0 {
 			t.Errorf("line %d: %+v", i+1, e)

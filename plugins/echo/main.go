@@ -1,7 +1,22 @@
 // Command echo is the smallest real handler plugin: it returns each task's
 // payload. Its config, and for one task its payload, can script it to sleep, to
-// fail, to throttle, to panic, to exit, and to keep a journal; so it serves to
-// try out a configuration and to test throttlerd itself.
+// fail, to throttle, to tell of limits, to panic, to exit, and to keep a journal;
+// so it serves to try out a configuration and to test throttlerd itself.
+//
+// In the config block, and in a payload that is a JSON object:
+//
+//	sleep    "5s"        before anything else
+//	fail     "text"      fail with it
+//	throttle "3s"        say that upstream asked to slow down
+//	limit    "github"    of this limit instead of the queue's own
+//	panic    "text"      panic with it
+//	exit     3           end the process with this code
+//	journal  "/a/path"   append a line at each start and finish
+//
+// In a payload alone, and with any outcome but exit:
+//
+//	actual   {"openai": 1200}                                     what the run cost
+//	report   [{"limit": "github", "remaining": 0, "reset": "3s"}]  what upstream has left
 package main
 
 import "github.com/throttlerd/throttlerd/pluginapi"

@@ -11,10 +11,22 @@ import (
 type script struct {
 	Sleep    time.Duration `hcl:"sleep,optional"`    // before anything else
 	Fail     string        `hcl:"fail,optional"`     // fail with this text
-	Throttle time.Duration `hcl:"throttle,optional"` // report this slow-down
+	Throttle time.Duration `hcl:"throttle,optional"` // ask for this slow-down
+	Limit    string        `hcl:"limit,optional"`    // of this limit instead of the queue's own
 	Panic    string        `hcl:"panic,optional"`    // panic with this text
 	Exit     *int          `hcl:"exit,optional"`     // end the process with this code
 	Journal  string        `hcl:"journal,optional"`  // append a line per start and finish
+
+	// What only a payload can set.
+	Actual map[string]int64 // tell these costs, by limit
+	Report []report         // report these limits of the upstream
+}
+
+// report is a pluginapi.Report whose reset comes so long after the end of sleep.
+type report struct {
+	limit     string
+	remaining int64
+	reset     time.Duration // 0: not told
 }
 
 // scripted holds the fields of a payload that script echo, as JSON spells them.
@@ -22,14 +34,25 @@ type scripted struct {
 	Sleep    *string `json:"sleep"`
 	Fail     *string `json:"fail"`
 	Throttle *string `json:"throttle"`
+	Limit    *string `json:"limit"`
 	Panic    *string `json:"panic"`
 	Exit     *int    `json:"exit"`
 	Journal  *string `json:"journal"`
+
+	Actual map[string]int64 `json:"actual"`
+	Report []scriptedReport `json:"report"`
+}
+
+type scriptedReport struct {
+	Limit     string  `json:"limit"`
+	Remaining int64   `json:"remaining"`
+	Reset     *string `json:"reset"`
 }
 
 var fields = [][]byte{
-	[]byte(`"sleep"`), []byte(`"fail"`), []byte(`"throttle"`),
+	[]byte(`"sleep"`), []byte(`"fail"`), []byte(`"throttle"`), []byte(`"limit"`),
 	[]byte(`"panic"`), []byte(`"exit"`), []byte(`"journal"`),
+	[]byte(`"actual"`), []byte(`"report"`),
 }
 
 // override returns s with the fields that the payload sets. A payload that is
@@ -51,7 +74,16 @@ func (s script) override(payload []byte) (script, error) {
 	if err := setDuration(&s.Throttle, "throttle", p.Throttle); err != nil {
 		return s, err
 	}
+	for _, r := range p.Report {
+		scripted := report{limit: r.Limit, remaining: r.Remaining}
+		if err := setDuration(&scripted.reset, "reset", r.Reset); err != nil {
+			return s, err
+		}
+		s.Report = append(s.Report, scripted)
+	}
+	s.Actual = p.Actual
 	setString(&s.Fail, p.Fail)
+	setString(&s.Limit, p.Limit)
 	setString(&s.Panic, p.Panic)
 	setString(&s.Journal, p.Journal)
 	if p.Exit != nil {

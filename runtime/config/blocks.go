@@ -50,9 +50,13 @@ type logBlock struct {
 }
 
 type limitBlock struct {
-	Name string    `hcl:"name,label"`
-	At   hcl.Range `hcl:",def_range"`
-	Rest hcl.Body  `hcl:",remain"`
+	Name        string    `hcl:"name,label"`
+	NameAt      hcl.Range `hcl:"name,label_range"`
+	At          hcl.Range `hcl:",def_range"`
+	Body        hcl.Body  `hcl:",body"`
+	Rate        attribute `hcl:"rate,optional"`
+	Concurrency attribute `hcl:"concurrency,optional"`
+	DebtMax     attribute `hcl:"debt_max,optional"`
 }
 
 type handlerBlock struct {
@@ -74,20 +78,42 @@ type configBlock struct {
 }
 
 type queueBlock struct {
-	Name        string        `hcl:"name,label"`
-	NameAt      hcl.Range     `hcl:"name,label_range"`
-	At          hcl.Range     `hcl:",def_range"`
-	Handler     attribute     `hcl:"handler,optional"`
-	Pool        attribute     `hcl:"pool,optional"`
-	Rate        attribute     `hcl:"rate,optional"`
-	Limits      attribute     `hcl:"limits,optional"`
-	Concurrency attribute     `hcl:"concurrency,optional"`
-	Timeout     attribute     `hcl:"timeout,optional"`
-	Retry       []*retryBlock `hcl:"retry,block"`
-	History     attribute     `hcl:"history,optional"`
-	ExpireAfter attribute     `hcl:"expire_after,optional"`
-	MaxLength   attribute     `hcl:"max_length,optional"`
-	Paused      attribute     `hcl:"paused,optional"`
+	Name        string            `hcl:"name,label"`
+	NameAt      hcl.Range         `hcl:"name,label_range"`
+	At          hcl.Range         `hcl:",def_range"`
+	Body        hcl.Body          `hcl:",body"`
+	Handler     attribute         `hcl:"handler,optional"`
+	Pool        attribute         `hcl:"pool,optional"`
+	Rate        attribute         `hcl:"rate,optional"`
+	Limits      attribute         `hcl:"limits,optional"`
+	Concurrency attribute         `hcl:"concurrency,optional"`
+	DebtMax     attribute         `hcl:"debt_max,optional"`
+	Keys        []*keyBlock       `hcl:"key,block"`
+	Exceptions  []*exceptionBlock `hcl:"exception,block"`
+	Timeout     attribute         `hcl:"timeout,optional"`
+	Retry       []*retryBlock     `hcl:"retry,block"`
+	History     attribute         `hcl:"history,optional"`
+	ExpireAfter attribute         `hcl:"expire_after,optional"`
+	MaxLength   attribute         `hcl:"max_length,optional"`
+	Paused      attribute         `hcl:"paused,optional"`
+}
+
+type keyBlock struct {
+	At          hcl.Range         `hcl:",def_range"`
+	Rate        attribute         `hcl:"rate,optional"`
+	Concurrency attribute         `hcl:"concurrency,optional"`
+	Weight      attribute         `hcl:"weight,optional"`
+	Exceptions  []*exceptionBlock `hcl:"exception,block"`
+}
+
+type exceptionBlock struct {
+	Key         string    `hcl:"key,label"`
+	KeyAt       hcl.Range `hcl:"key,label_range"`
+	At          hcl.Range `hcl:",def_range"`
+	Body        hcl.Body  `hcl:",body"`
+	Rate        attribute `hcl:"rate,optional"`
+	Concurrency attribute `hcl:"concurrency,optional"`
+	Weight      attribute `hcl:"weight,optional"`
 }
 
 type retryBlock struct {

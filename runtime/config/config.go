@@ -14,7 +14,7 @@ import (
 
 // Config is what a worker runs with. It is complete: every setting that the files
 // leave out has its default. A Config from Load is valid; whoever builds one by hand
-// starts from Default, NewHandler and NewQueue and answers for the values.
+// starts from Default, NewHandler, NewQueue and NewKey and answers for the values.
 type Config struct {
 	Namespace    string        `json:"namespace"`
 	Owner        string        `json:"owner"`
@@ -29,6 +29,7 @@ type Config struct {
 	Redis Redis `json:"redis"`
 	Log   Log   `json:"log"`
 
+	Limits   []Limit   `json:"limits"`   // in the order of the files, names unique
 	Handlers []Handler `json:"handlers"` // in the order of the files, names unique
 	Queues   []Queue   `json:"queues"`   // in the order of the files, names unique
 
@@ -79,21 +80,52 @@ type Handler struct {
 	Config json.RawMessage `json:"-"`
 }
 
+// LimitSpec is how a named limit bounds what is under it, and a queue its own tasks.
+type LimitSpec struct {
+	Rates       ratelimit.Rates `json:"rate"`        // all of them hold; nil: none does
+	Concurrency int             `json:"concurrency"` // tasks running at once, over all workers; 0 is no cap
+	DebtMax     int64           `json:"debt_max"`    // tokens that a reported actual cost may leave owed
+}
+
+// Limit is a limit block: it has a rate, a concurrency, or both.
+type Limit struct {
+	Name string `json:"name"`
+	LimitSpec
+}
+
 // Queue is a queue block.
 type Queue struct {
-	Name    string           `json:"name"`
-	Handler string           `json:"handler"`
-	Pool    string           `json:"pool"`
-	Rates   []ratelimit.Rate `json:"-"` // empty: unlimited
-	Timeout time.Duration    `json:"timeout"`
-	Retry   Retry            `json:"retry"`
-	History int              `json:"history"` // finished tasks kept
-	Paused  bool             `json:"paused"`
+	Name    string `json:"name"`
+	Handler string `json:"handler"`
+	Pool    string `json:"pool"`
+	LimitSpec
+	Limits []string `json:"limits"` // declared ones, that its tasks are under too
+	// Key is nil where keys take no turns. Exceptions, by key, are there only with it.
+	Key        *Key                 `json:"key"`
+	Exceptions map[string]Exception `json:"exceptions"`
+	Timeout    time.Duration        `json:"timeout"`
+	Retry      Retry                `json:"retry"`
+	History    int                  `json:"history"` // finished tasks kept
+	Paused     bool                 `json:"paused"`
 	// MaxLength is how many tasks may be waiting and scheduled; 0 is no bound.
 	MaxLength int `json:"max_length"`
 	// ExpireAfter removes the queue once it has left the files and been idle for so
 	// long; 0 is never.
 	ExpireAfter time.Duration `json:"expire_after"`
+}
+
+// Key is a key block: how each key of a queue is bounded.
+type Key struct {
+	Rates       ratelimit.Rates `json:"rate"`        // nil: none
+	Concurrency int             `json:"concurrency"` // over all workers; 0 is no cap
+	Weight      int             `json:"weight"`      // share among the keys that have work
+}
+
+// Exception is an exception block; what is nil is as for all keys.
+type Exception struct {
+	Rates       *ratelimit.Rates `json:"rate"` // of nil: none
+	Concurrency *int             `json:"concurrency"`
+	Weight      *int             `json:"weight"`
 }
 
 // Retry says what follows a failed attempt. The delay before attempt k+1 is
@@ -105,7 +137,7 @@ type Retry struct {
 	Jitter      float64       `json:"jitter"`
 }
 
-// Default is the Config of an empty file: no handlers, no queues.
+// Default is the Config of an empty file: no limits, no handlers, no queues.
 func Default() *Config {
 	return &Config{
 		Namespace:    "throttle",
@@ -145,6 +177,9 @@ func NewQueue(name, handler string) Queue {
 	}
 }
 
+// NewKey is the Key of an empty key block: keys take turns, and nothing else.
+func NewKey() Key { return Key{Weight: 1} }
+
 // Handler returns the handler of that name, or false.
 func (c *Config) Handler(name string) (Handler, bool) {
 	for _, h := range c.Handlers {
@@ -167,8 +202,8 @@ func (c *Config) Queue(name string) (Queue, bool) {
 
 // String is one line for a log: what is configured, no secrets.
 func (c *Config) String() string {
-	return fmt.Sprintf("config %s: namespace %q, owner %q, redis %s, %d handlers, %d queues",
-		c.Hash(), c.Namespace, c.Owner, c.Redis, len(c.Handlers), len(c.Queues))
+	return fmt.Sprintf("config %s: namespace %q, owner %q, redis %s, %d limits, %d handlers, %d queues",
+		c.Hash(), c.Namespace, c.Owner, c.Redis, len(c.Limits), len(c.Handlers), len(c.Queues))
 }
 
 // GoString is String: %#v must not print what %v hides.

@@ -27,11 +27,11 @@ func (d *decoder) config(raw *fileBlock) *Config {
 
 	d.redis(raw.Redis, &c.Redis)
 	d.log(raw.Log, &c.Log)
-	for _, l := range raw.Limits {
-		d.unsupported(l.At, "A limit block is")
-	}
+	d.limits(raw.Limits, c)
 	d.handlers(raw.Handlers, c)
-	d.queues(raw.Queues, handlerNames(raw.Handlers), c)
+	d.queues(raw.Queues,
+		labels(raw.Handlers, func(b *handlerBlock) string { return b.Name }),
+		labels(raw.Limits, func(b *limitBlock) string { return b.Name }), c)
 	return c
 }
 

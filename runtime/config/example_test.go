@@ -23,12 +23,15 @@ func TestExampleFileLoads(t *testing.T) {
 	}
 	// What it calls defaults are the defaults.
 	d := config.Default()
-	d.Handlers, d.Queues = c.Handlers, c.Queues
+	d.Limits, d.Handlers, d.Queues = c.Limits, c.Handlers, c.Queues
 	if c.Hash() != d.Hash() {
 		t.Error("the example shows other values than the defaults at its top")
 	}
-	if q, _ := c.Queue("deploys"); q.Retry != config.NewQueue("", "").Retry {
-		t.Errorf("the example shows another retry than the default: %+v", q.Retry)
+	if q, _ := c.Queue("deploys"); q.Retry != config.NewQueue("", "").Retry || q.DebtMax != 0 || c.Limits[0].DebtMax != 0 {
+		t.Errorf("the example shows another retry or debt_max than the default: %+v", q)
+	}
+	if q, _ := c.Queue("calls"); q.Key.Weight != config.NewKey().Weight {
+		t.Errorf("the example shows another weight than the default: %+v", q.Key)
 	}
 }
 

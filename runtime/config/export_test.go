@@ -7,7 +7,7 @@ import (
 
 // Settings lists the names of all attributes and blocks that work.
 func Settings() []string {
-	notYet := []string{"limit", "limits", "sentinel", "cluster"}
+	notYet := []string{"sentinel", "cluster"}
 	var all []string
 	for _, block := range syntax {
 		for _, name := range known(block) {

@@ -14,7 +14,7 @@ func FuzzLoad(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, name := range append(seeds, "../../config.hcl.example") {
+	for _, name := range append(seeds, "../../config.hcl.example", "testdata/good/limits.hcl") {
 		src, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -148,15 +147,4 @@ func (c *Config) handlerDiagnostic(summary, handler, attribute, detail string) D
 		}
 	}
 	return Diagnostics{list: hcl.Diagnostics{x}, files: c.origin.files}
-}
-
-// handlerNames lists the declared handlers in order, also those with mistakes: a
-// queue that refers to one makes no second mistake.
-func handlerNames(blocks []*handlerBlock) []string {
-	var names []string
-	for _, b := range blocks {
-		names = append(names, b.Name)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }

@@ -19,34 +19,23 @@ func (c *Config) Hash() string {
 		Env    map[string]string
 		Config json.RawMessage
 	}
-	type queue struct {
-		Queue
-		Rates []string
-	}
 	var doc struct {
 		Config   Config
 		Handlers []handler
-		Queues   []queue
 	}
 	doc.Config = *c
 	doc.Config.PluginDir = ""
 	doc.Config.Redis.TLS = nil
-	doc.Config.Handlers, doc.Config.Queues = nil, nil
+	doc.Config.Handlers = nil
+	doc.Config.Limits = slices.SortedFunc(slices.Values(c.Limits), func(a, b Limit) int { return strings.Compare(a.Name, b.Name) })
+	doc.Config.Queues = slices.SortedFunc(slices.Values(c.Queues), func(a, b Queue) int { return strings.Compare(a.Name, b.Name) })
 	for _, h := range c.Handlers {
 		doc.Handlers = append(doc.Handlers, handler{h, h.Env, h.Config})
 	}
 	slices.SortFunc(doc.Handlers, func(a, b handler) int { return strings.Compare(a.Name, b.Name) })
-	for _, q := range c.Queues {
-		rates := []string{}
-		for _, r := range q.Rates {
-			rates = append(rates, r.String())
-		}
-		doc.Queues = append(doc.Queues, queue{q, rates})
-	}
-	slices.SortFunc(doc.Queues, func(a, b queue) int { return strings.Compare(a.Name, b.Name) })
 
 	text, err := json.Marshal(doc)
-	if err != nil { // a hand-made Config whose Handler.Config is not JSON
+	if err != nil { // a hand-made Config: a Handler.Config that is not JSON, a rate that is none
 		text = fmt.Appendf(nil, "%+v", err)
 	}
 	sum := sha256.Sum256(text)

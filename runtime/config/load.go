@@ -47,6 +47,7 @@ func Load(path string, opts Options) (*Config, Diagnostics) {
 	unknown := gohcl.DecodeBody(hcl.MergeFiles(parsed), nil, &raw)
 	suggest(unknown, files)
 	d.diags = append(d.diags, unknown...)
+	d.unknown = unknownArguments(unknown)
 	c := d.config(&raw)
 	c.origin.files = hclFiles(files)
 

@@ -9,8 +9,8 @@ import (
 
 const nameRuleText = "1 to 64 characters of a-z 0-9 _ . -, the first a letter or a digit"
 
-// CheckName says whether name may name a namespace, queue, handler, pool or owner.
-// The error completes a sentence whose subject is kind.
+// CheckName says whether name may name a namespace, queue, limit, handler, pool or
+// owner. The error completes a sentence whose subject is kind.
 func CheckName(kind, name string) error {
 	if ratelimit.ValidName(name) {
 		return nil

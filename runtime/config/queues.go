@@ -1,15 +1,10 @@
 package config
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/zclconf/go-cty/cty"
-
-	"github.com/throttlerd/throttlerd/ratelimit"
 )
 
 const (
@@ -18,11 +13,12 @@ const (
 	maxHistory  = 1_000_000
 )
 
-func (d *decoder) queues(blocks []*queueBlock, handlers []string, c *Config) {
+// queues reads the queue blocks; what they may refer to is given by name.
+func (d *decoder) queues(blocks []*queueBlock, handlers, limits []string, c *Config) {
 	seen := map[string]hcl.Range{}
 	for _, b := range blocks {
 		ok := d.declared("queue", b.Name, b.NameAt, seen)
-		q := d.queue(b, handlers)
+		q := d.queue(b, handlers, limits)
 		if ok {
 			c.Queues = append(c.Queues, q)
 		}
@@ -32,13 +28,13 @@ func (d *decoder) queues(blocks []*queueBlock, handlers []string, c *Config) {
 // maxLength bounds max_length.
 const maxLength = 1_000_000_000
 
-func (d *decoder) queue(b *queueBlock, handlers []string) Queue {
+func (d *decoder) queue(b *queueBlock, handlers, limits []string) Queue {
 	q := NewQueue(b.Name, "")
 	d.queueHandler(b, handlers, &q)
 	d.name(b.Pool, &q.Pool)
-	d.rates(b.Rate, &q)
-	d.unsupportedAttribute(b.Limits)
-	d.unsupportedAttribute(b.Concurrency)
+	d.limitSpec(b.Body, b.Rate, b.Concurrency, b.DebtMax, &q.LimitSpec)
+	d.queueLimits(b, limits, &q.Limits)
+	d.keys(b, &q)
 	d.duration(b.Timeout, &q.Timeout, time.Millisecond, maxDelay)
 	d.retry(b.Retry, &q.Retry)
 	d.integer(b.History, &q.History, 0, maxHistory)
@@ -57,7 +53,7 @@ func (d *decoder) queueHandler(b *queueBlock, handlers []string, q *Queue) {
 		}
 		d.errorAt(b.Handler.Expr.Range(), "Unknown handler",
 			"Queue %q sends its tasks to handler %q, but no handler block has that name.%s %s",
-			shorten(b.Name), shorten(q.Handler), didYouMean(q.Handler, handlers), declaredHandlers(handlers))
+			shorten(b.Name), shorten(q.Handler), d.didYouMean(q.Handler, handlers), listDeclared("handler", handlers))
 		return
 	}
 	switch {
@@ -66,44 +62,7 @@ func (d *decoder) queueHandler(b *queueBlock, handlers []string, q *Queue) {
 		q.Handler = handlers[0]
 	default:
 		d.errorAt(b.At, "Handler missing",
-			"Queue %q names no handler, which it may leave out only where exactly one is declared. %s", shorten(b.Name), declaredHandlers(handlers))
-	}
-}
-
-func declaredHandlers(names []string) string {
-	if len(names) == 0 {
-		return "No handler is declared; add a handler block."
-	}
-	return fmt.Sprintf("Declared handlers: %s.", quotedList(names))
-}
-
-// rates reads one rate, or a list of them.
-func (d *decoder) rates(a attribute, q *Queue) {
-	if a == nil {
-		return
-	}
-	const want = `a rate in quotes, such as "10/1s:5"`
-	elements, diags := hcl.ExprList(a.Expr)
-	if diags.HasErrors() { // not a list
-		elements = []hcl.Expression{a.Expr}
-	} else if len(elements) == 0 {
-		d.errorAt(a.Expr.Range(), "Invalid rate", "The list of rates is empty. An unlimited queue has no rate attribute.")
-		return
-	}
-	for i, e := range elements {
-		v, ok := d.exprValue(a.Name, e, cty.String, want)
-		if !ok {
-			continue
-		}
-		r, err := ratelimit.Parse(v.AsString())
-		if err != nil {
-			d.errorAt(e.Range(), "Invalid rate", "%s", capital(sentence(err)))
-			continue
-		}
-		if i == 1 {
-			d.unsupported(e.Range(), "More than one rate in a queue is")
-		}
-		q.Rates = append(q.Rates, r)
+			"Queue %q names no handler, which it may leave out only where exactly one is declared. %s", shorten(b.Name), listDeclared("handler", handlers))
 	}
 }
 
@@ -125,6 +84,3 @@ func (d *decoder) retry(blocks []*retryBlock, to *Retry) {
 			formatDuration(to.Min), formatDuration(to.Max))
 	}
 }
-
-// capital starts a sentence.
-func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

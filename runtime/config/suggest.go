@@ -12,13 +12,16 @@ import (
 
 // syntax is what may stand in a block, by its type; "" is the file itself.
 var syntax = map[string]any{
-	"":        fileBlock{},
-	"redis":   redisBlock{},
-	"tls":     tlsBlock{},
-	"log":     logBlock{},
-	"handler": handlerBlock{},
-	"queue":   queueBlock{},
-	"retry":   retryBlock{},
+	"":          fileBlock{},
+	"redis":     redisBlock{},
+	"tls":       tlsBlock{},
+	"log":       logBlock{},
+	"limit":     limitBlock{},
+	"handler":   handlerBlock{},
+	"queue":     queueBlock{},
+	"key":       keyBlock{},
+	"exception": exceptionBlock{},
+	"retry":     retryBlock{},
 }
 
 // suggest completes diagnostics of unknown names that hcl finds no near one for: it
@@ -38,6 +41,33 @@ func suggest(diags hcl.Diagnostics, files map[string]*sourceFile) {
 			x.Detail += fmt.Sprintf(" Here may stand: %s.", strings.Join(known(block), ", "))
 		}
 	}
+}
+
+// unknownArguments are the places of arguments that may not stand where they do: by
+// file, in bytes, in order.
+func unknownArguments(diags hcl.Diagnostics) map[string][]int {
+	at := map[string][]int{}
+	for _, x := range diags {
+		if x.Summary == "Unsupported argument" && x.Subject != nil {
+			at[x.Subject.Filename] = append(at[x.Subject.Filename], x.Subject.Start.Byte)
+		}
+	}
+	for _, places := range at {
+		slices.Sort(places)
+	}
+	return at
+}
+
+// unknownIn tells whether a block has an argument that may not stand there: then what
+// seems to be missing may be that one, misspelled.
+func (d *decoder) unknownIn(body hcl.Body) bool {
+	b, ok := body.(*hclsyntax.Body)
+	if !ok {
+		return false
+	}
+	places := d.unknown[b.SrcRange.Filename]
+	i, _ := slices.BinarySearch(places, b.SrcRange.Start.Byte)
+	return i < len(places) && places[i] < b.SrcRange.End.Byte
 }
 
 // enclosing is the type of the innermost block around a byte; "" for none.

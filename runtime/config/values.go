@@ -20,6 +20,8 @@ type decoder struct {
 	opts  Options
 	files map[string]*sourceFile
 	diags hcl.Diagnostics
+
+	unknown map[string][]int // as unknownArguments returns them
 }
 
 func (d *decoder) errorAt(at hcl.Range, summary, detail string, args ...any) {
@@ -40,11 +42,13 @@ func (d *decoder) unsupported(at hcl.Range, what string) {
 	d.errorAt(at, "Not supported yet", "%s not supported yet in this version. Take it out.", what)
 }
 
-// unsupportedAttribute reports a, if it is there.
-func (d *decoder) unsupportedAttribute(a attribute) {
-	if a != nil {
-		d.unsupported(a.Range, fmt.Sprintf("The attribute %q is", a.Name))
+// didYouMean is the function of that name as long as mistakes are few: a search costs,
+// and nobody reads more.
+func (d *decoder) didYouMean(name string, candidates []string) string {
+	if len(d.diags) >= maxWritten {
+		return ""
 	}
+	return didYouMean(name, candidates)
 }
 
 func (d *decoder) text(a attribute, to *string) bool {

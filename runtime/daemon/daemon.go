@@ -148,23 +148,6 @@ func Connect(c *config.Config) (*scheduler.Client, func() error, error) {
 	return client, rdb.Close, nil
 }
 
-// Declaration is what the files declare, in the scheduler's terms.
-func Declaration(c *config.Config) scheduler.Declaration {
-	d := scheduler.Declaration{Owner: c.Owner, Queues: make(map[string]scheduler.QueueSpec)}
-	for _, q := range c.Queues {
-		spec := scheduler.QueueSpec{
-			Handler: q.Handler, Pool: q.Pool, Timeout: q.Timeout, History: q.History, Paused: q.Paused,
-			ExpireAfter: q.ExpireAfter, MaxLength: q.MaxLength,
-			Retry: scheduler.Retry(q.Retry),
-		}
-		if len(q.Rates) > 0 {
-			spec.Rates = q.Rates
-		}
-		d.Queues[q.Name] = spec
-	}
-	return d
-}
-
 // Handlers are the config's handlers, to be run with their sockets in dir.
 func Handlers(c *config.Config, dir string) map[string]runtime.Handler {
 	out := make(map[string]runtime.Handler)

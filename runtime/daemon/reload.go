@@ -13,7 +13,7 @@ import (
 // again is how long after Redis was found away a reload is tried again.
 const again = 500 * time.Millisecond
 
-// reload brings the declared queues to each new config, whole or not at all; while
+// reload brings the declared queues and limits to each new config, whole or not at all; while
 // Redis is away it waits, for the latest. What else differs from the config that the
 // worker runs with takes effect at the next start.
 func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o Options) {
@@ -35,7 +35,7 @@ func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o 
 		var away *scheduler.UnreachableError
 		switch err := client.Apply(ctx, Declaration(next)); {
 		case err == nil:
-			o.Log.Info("reloaded", "queues", len(next.Queues), "config_hash", next.Hash())
+			o.Log.Info("reloaded", "queues", len(next.Queues), "limits", len(next.Limits), "config_hash", next.Hash())
 			w.SetConfigHash(next.Hash())
 			if !sameWorker(o.Config, next) {
 				o.Log.Warn("other changes of the files need a restart")
@@ -49,9 +49,10 @@ func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o 
 	}
 }
 
-// sameWorker tells whether two configs differ in their queues alone.
+// sameWorker tells whether two configs differ in their queues and limits alone.
 func sameWorker(a, b *config.Config) bool {
 	x, y := *a, *b
 	x.Queues, y.Queues = nil, nil
+	x.Limits, y.Limits = nil, nil
 	return x.Hash() == y.Hash()
 }

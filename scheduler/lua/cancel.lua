@@ -17,25 +17,30 @@ if state ~= 'waiting' and state ~= 'scheduled' then
   return state
 end
 local now, off = clock_read(KEYS[1])
-local q = load_queue(name)
+local q = load_queue(name, now)
+local key = q.keys and (record_fields(redis.call('HGET', K_TASKS .. name, id))).k or nil
 if state == 'scheduled' then
   redis.call('ZREM', K_LATER .. name, id)
   q.later = q.later - 1
 else
   -- out of the list it goes when its turn comes: a search would cost O(tasks)
-  if redis.call('ZREM', K_FRONT .. name, id) == 1 then
+  if key and redis.call('ZREM', K_LANEFRONT .. name .. ':' .. key, id) == 1 then
+    local k = keys_load(q, {key}, now)[1]
+    k.front = k.front - 1
+    keys_write(q, {k}, now) -- one without a task is found so by the next claim
+  elseif not key and redis.call('ZREM', K_FRONT .. name, id) == 1 then
     q.front = q.front - 1
   else
     q.gone = q.gone + 1
   end
   q.waiting = q.waiting - 1
-  if q.waiting == 0 then
+  if q.waiting == 0 and not q.keys then
     redis.call('UNLINK', K_WAIT .. name)
     q.gone = 0
   end
 end
 redis.call('HSET', K_QUEUE .. name, 'later', q.later, 'waiting', q.waiting, 'front', q.front, 'gone', q.gone)
-index_queue(q, now)
+place_queue(q, now)
 end_tasks(name, '', {{id = id, state = 'cancelled', text = ''}}, now)
 clock_write(KEYS[1], now, off)
 return state

@@ -5,15 +5,16 @@
 -- are reserved, for at most half of a handler's remaining slots (at least one); each
 -- is debited at its own start instant. Queues of one index take turns: each due one
 -- gets an equal part of the slots, then the rest goes round again; a queue's score is
--- its last turn. Queues that are not due, and handlers without free slots, are not
--- looked at.
+-- its last turn. A limit stands among them for the queues that wait at it, which it
+-- serves one by one (turns.lua). Queues that are not due, and handlers without free
+-- slots, are not looked at.
 --
 -- KEYS[1]  {ns}:clock
 -- ARGV     worker, claim (a number that grows; the last one again returns the same
 --          tasks and grants nothing), look-ahead in µs, most tasks, most bytes,
 --          then for each index: pool:handler or pool:handler=queue, free slots
 --
--- Returns {1, now, first fence, indexes, queues}
+-- Returns {1, now, first fence, indexes, queues, moves}
 --   indexes  for each asked: {idle, next, mine}
 --              idle  1 when nothing can start now and slots are free: the worker is
 --                    woken when that changes; 0: it asks again once a slot is free
@@ -21,18 +22,19 @@
 --              mine  1 when it is this worker that should come then
 --   queues   name, index, work settings, {id, start, record ...}, name, ...
 --            the k-th task of the reply has the fence first + k - 1
+--   moves    queues that went from one limit to another
 -- or {0} when the worker holds no lease (never registered, or reaped),
 -- or {-1} when the claim is older than the last one.
 
-local worker, claim = ARGV[1], tonumber(ARGV[2])
-local ahead, most, room = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local worker, number = ARGV[1], tonumber(ARGV[2])
+claim.room = tonumber(ARGV[5])
 
 local v = redis.call('HMGET', K_WORKER .. worker, 'claim', 'reaped')
 if not v[1] or v[2] then
   return {0}
 end
 local last = tonumber(v[1])
-if claim < last then
+if number < last then
   return {-1}
 end
 local now, off = clock_read(KEYS[1])
@@ -41,192 +43,145 @@ local fence = tonumber(redis.call('HGET', KEYS[1], 'fence')) or 0
 if fence < now then
   fence = now
 end
-local again = claim == last
+local again = number == last
 
-local loaded, order, total = {}, {}, 0
-local promotions = 100 -- over all queues of this claim
+local c = {now = now, ahead = tonumber(ARGV[3]), most = tonumber(ARGV[4]), fence = fence, moves = 0, loaded = {},
+  indexes = {}, strays = {}}
+local handlers = {}
+for i = 6, #ARGV, 2 do
+  local base, only = string.match(ARGV[i], '^([^=]*)=?(.*)$')
+  local handler = string.match(base, ':(.*)$') -- its slots serve all its pools
+  handlers[handler] = handlers[handler] or {slots = tonumber(ARGV[i + 1])}
+  c.indexes[#c.indexes + 1] = {name = ARGV[i], base = base, only = only, h = handlers[handler], quota = 0}
+end
 
--- turn takes up to n tasks of a queue whose start lies at or before the instant by,
--- in memory; what it decides is written at the end.
-local function turn(q, n, by)
-  local taken, largest = 0, q.big -- record: at first of all ever submitted, then of those seen
-  if n > q.waiting then
-    n = q.waiting
+-- due_entries reads what of an index is due within the look-ahead: queues, and limits
+-- at which queues wait.
+local function due_entries(index)
+  local slots = math.min(index.h.slots, c.most)
+  if slots <= 0 then
+    return {}
   end
-  while taken < n and room > 0 do
-    -- how many tokens are there for it
-    local starts, f, r = {}, q.full_at, q.rem
-    while #starts < n - taken do
-      local at = token_at(q, f, r)
-      if at < now then
-        at = now
-      end
-      if at > by then
-        break
-      end
-      if q.n then
-        f, r = bucket_debit(q.n, q.p, f, r, at, 1)
-      end
-      starts[#starts + 1] = at
-    end
-    local want = math.min(math.max(1, math.floor(room / (largest + 1))), #starts)
-    if want == 0 then
+  if index.only == '' then
+    return redis.call('ZRANGEBYSCORE', K_DUE .. index.base, '-inf', string.format('%.0f', now + c.ahead), 'WITHSCORES',
+      'LIMIT', 0, math.min(slots, MAX_QUEUES))
+  end
+  local entry, t = head(index.name)
+  return entry and t <= now + c.ahead and {entry, t} or {}
+end
+
+-- plain takes up to n tasks of a queue that is under no named limit and start by then.
+local function plain(q, n, by)
+  local taken = 0
+  while taken < n and claim.room > 0 do
+    local t, at = candidate(q, n - taken, by, now)
+    if not t or at > by or at > now and not reserved(q, t, at) then
+      q.own = at
       break
     end
-    -- the tasks: first those that went back to the front, then the list
-    local ids, seqs = {}, {}
-    if q.front > q.from_front then
-      local back = redis.call('ZRANGE', K_FRONT .. q.name, q.from_front, q.from_front + want - 1, 'WITHSCORES')
-      for i = 1, #back, 2 do
-        ids[#ids + 1] = back[i]
-        seqs[#ids] = tonumber(back[i + 1])
-      end
-    end
-    local back, read = #ids, want
-    if q.gone > 0 then
-      read = want + math.min(q.gone, 100)
-    end
-    if back < want then
-      local list = redis.call('LRANGE', K_WAIT .. q.name, q.from_list, q.from_list + read - back - 1)
-      for i = 1, #list do
-        ids[#ids + 1] = list[i]
-      end
-    end
-    if #ids == 0 or q.from_list > 1000 then
+    if #t.rec > claim.room and claim.total > 0 then
+      claim.room = 0
       break
     end
-    local recs = redis.call('HMGET', K_TASKS .. q.name, unpack(ids))
-    local ended = q.gone > 0 and redis.call('HMGET', K_ENDS .. q.name, unpack(ids))
-    local k = 0
-    largest = 0
-    for i = 1, #ids do
-      local rec = recs[i]
-      if ended and ended[i] then
-        rec = false
-      end
-      if k == want then
-        break
-      end
-      if rec and #rec > room and total > 0 then
-        room = 0
-        break
-      end
-      if i <= back then
-        q.from_front = q.from_front + 1
-      else
-        q.from_list = q.from_list + 1
-      end
-      if not rec then -- cancelled while it waited
-        q.gone = q.gone - 1
-      else
-        k = k + 1
-        if q.n then
-          q.full_at, q.rem = bucket_debit(q.n, q.p, q.full_at, q.rem, starts[k], 1)
-        end
-        local seq = seqs[i]
-        if not seq then
-          q.seq = q.seq + 1
-          seq = q.seq
-        end
-        local g = q.granted
-        g[#g + 1] = ids[i]
-        g[#g + 1] = starts[k]
-        g[#g + 1] = rec
-        q.seqs[#q.seqs + 1] = seq
-        room = room - #rec
-        largest = math.max(largest, #rec)
-        total = total + 1
-      end
-    end
-    taken = taken + k
-    q.waiting = q.waiting - k
-    if #ids < read and k < want then
-      break
-    end
+    take(q, t, at, now)
+    q.own = nil
+    taken = taken + 1
   end
   return taken
 end
 
--- open returns a due queue, read once, or false when it has left the index.
-local function open(name, index)
-  local q = loaded[name]
-  if q == nil then
-    q = load_queue(name) or false
-    if not q or q.index ~= index or q.held then
-      redis.call('ZREM', K_DUE .. index, name)
-      q = false
-    end
-    loaded[name] = q
-    if q then
-      q.had_gone = q.gone
-      q.from_front, q.from_list, q.granted, q.seqs = 0, 0, {}, {}
-      local later = q.later
-      promote(q, now, promotions)
-      promotions = promotions - (later - q.later)
-      order[#order + 1] = q
+-- gather sorts the entries that are due by an instant: it returns the queues under no
+-- limit, in their order, and how many queues wait at limits that could serve them; limits
+-- are opened, and queues that may go on to theirs are put in line.
+local function gather(index, by)
+  local list, wanting = {}, 0
+  for j = 1, #index.due, 2 do
+    local entry = index.due[j]
+    if tonumber(index.due[j + 1]) > by then
+      break
+    elseif string.byte(entry, 1) == 64 then
+      local l = open_limit(string.sub(entry, 2), c)
+      if l then
+        wanting = wanting + math.max(1, math.min(#l.line, buckets_left(l.b, by) or #l.line))
+      else
+        redis.call('ZREM', K_DUE .. index.base, entry)
+      end
+    else
+      local q = open_queue(c.loaded, entry, index.base, now)
+      if not q then
+        redis.call('ZREM', K_DUE .. index.base, entry)
+      elseif not q.limits then
+        list[#list + 1] = q
+      else
+        wanting = wanting + 1
+        if not q.lined then
+          q.lined = true
+          line_add(open_limit(slowest(q, now), c), q.turn, entry, index)
+        end
+      end
     end
   end
-  return q
+  return list, wanting
 end
 
-local free, used = {}, {}
-for i = 6, #ARGV, 2 do
-  local index = ARGV[i]
-  local base, only = string.match(index, '^([^=]*)=?(.*)$')
-  local handler = string.match(base, ':(.*)$') -- its slots serve all its pools
-  local slots = tonumber(ARGV[i + 1]) - (used[handler] or 0)
-  if slots > most then
-    slots = most
+-- rounds gives each queue an equal part of n slots, then the rest goes round again; it
+-- returns what is left.
+local function rounds(index, list, n, by)
+  while #list > 0 and n > 0 and claim.room > 0 do
+    local rest = {}
+    for j, q in ipairs(list) do
+      local part = math.ceil(n / (#list - j + 1))
+      local k = plain(q, part, by)
+      n, c.most, index.h.slots = n - k, c.most - k, index.h.slots - k
+      if k == part and q.waiting > 0 and k > 0 then
+        rest[#rest + 1] = q
+      end
+    end
+    list = rest
   end
-  local had = slots
-  if slots > 0 and not again then
-    local due
-    if only == '' then
-      due = redis.call('ZRANGEBYSCORE', K_DUE .. base, '-inf', now + ahead, 'WITHSCORES', 'LIMIT', 0, math.min(slots, MAX_QUEUES))
-    else
-      local t = redis.call('ZSCORE', K_DUE .. base, only)
-      due = t and tonumber(t) <= now + ahead and {only, t} or {}
+  return n
+end
+
+-- phase serves what starts by an instant, for a part of the slots of each index. Where
+-- limits and queues under none want more, each has its part, and what it leaves goes to
+-- the other.
+local function phase(by, part)
+  for _, index in ipairs(c.indexes) do
+    index.list, index.wanting = gather(index, by)
+    index.n = math.min(part(index.h.slots), c.most)
+    index.quota = index.n
+    if #index.list > 0 then
+      index.quota = math.ceil(index.n * index.wanting / (index.wanting + #index.list))
     end
-    local ready = {}
-    for j = 1, #due, 2 do
-      if tonumber(due[j + 1]) <= now then
-        local q = open(due[j], base)
-        if q then
-          ready[#ready + 1] = q
-        end
-      end
-    end
-    local round = ready
-    while #round > 0 and slots > 0 and room > 0 do
-      local rest = {}
-      for j = 1, #round do
-        local q = round[j]
-        local part = math.ceil(slots / (#round - j + 1))
-        local k = turn(q, part, now)
-        slots, most = slots - k, most - k
-        if k == part and q.waiting > 0 and k > 0 then
-          rest[#rest + 1] = q
-        end
-      end
-      round = rest
-    end
-    -- reserve: what of the due index starts within the look-ahead
-    local hold = math.ceil(slots / 2)
-    if ahead > 0 then
-      for j = 1, #due, 2 do
-        if hold <= 0 or room <= 0 then
-          break
-        end
-        local q = open(due[j], base)
-        if q then
-          local k = turn(q, hold, now + ahead)
-          hold, slots, most = hold - k, slots - k, most - k
-        end
-      end
+    index.n = index.n - index.quota
+  end
+  if #opened > 0 then
+    serve_limits(by, c)
+  end
+  local again = false
+  for _, index in ipairs(c.indexes) do
+    if #index.list > 0 then
+      again = true
+      index.quota = rounds(index, index.list, math.min(index.n + index.quota, index.h.slots, c.most), by)
     end
   end
-  used[handler] = (used[handler] or 0) + had - slots
-  free[#free + 1] = slots
+  if again and #opened > 0 then
+    serve_limits(by, c)
+  end
+end
+
+if not again then
+  for _, index in ipairs(c.indexes) do
+    index.due = due_entries(index)
+  end
+  phase(now, function(slots)
+    return slots
+  end)
+  if c.ahead > 0 then
+    phase(now + c.ahead, function(slots)
+      return math.ceil(slots / 2)
+    end)
+  end
 end
 
 -- the tasks of this claim, already leased: a reply that was lost
@@ -234,8 +189,8 @@ if again then
   local run = redis.call('HGETALL', K_RUN .. worker)
   local found = {}
   for i = 1, #run, 2 do
-    local f, start, seq, c, name = string.match(run[i + 1], '^(%d+) (%d+) (%d+) (%d+) (.*)$')
-    if tonumber(c) == claim then
+    local f, start, _, n, name = lease_read(run[i + 1])
+    if tonumber(n) == number then
       found[#found + 1] = {tonumber(f), tonumber(start), run[i], name}
     end
   end
@@ -251,22 +206,22 @@ if again then
     queues[#queues + 1] = {t[3], t[2], redis.call('HGET', K_TASKS .. t[4], t[3]) or ''}
   end
   local indexes = {}
-  for i = 1, #free do
+  for i = 1, #c.indexes do
     indexes[i] = {0, 0, 0}
   end
-  return {1, now, found[1] and found[1][1] or fence, indexes, queues}
+  return {1, now, found[1] and found[1][1] or fence, indexes, queues, 0}
 end
 
 -- write: a removal first, so that tasks start and make room when memory is full; the
--- lease, then the queues
+-- lease, then the queues, then the limits
 redis.call('HDEL', KEYS[1], '')
 local first, run, queues = fence, {}, {}
-for _, q in ipairs(order) do
+for _, q in ipairs(c.loaded) do
   local g = q.granted
   if #g > 0 then
-    for i = 1, #q.seqs do
+    for i = 1, #q.leases do
       run[#run + 1] = g[i * 3 - 2]
-      run[#run + 1] = string.format('%.0f %.0f %d %d %s', fence, g[i * 3 - 1], q.seqs[i], claim, q.name)
+      run[#run + 1] = string.format('%.0f %.0f %d %d %s', fence, g[i * 3 - 1], q.leases[i][1], number, q.name) .. q.leases[i][2]
       fence = fence + 1
     end
     queues[#queues + 1] = q.name
@@ -279,40 +234,35 @@ if #run > 0 then
   redis.call('HSET', K_RUN .. worker, unpack(run))
   redis.call('HSET', KEYS[1], 'fence', fence)
 end
-redis.call('HSET', K_WORKER .. worker, 'claim', claim)
+redis.call('HSET', K_WORKER .. worker, 'claim', number)
 clock_write(KEYS[1], now, off)
-for _, q in ipairs(order) do
-  local n = #q.seqs
-  if q.from_front > 0 then
-    redis.call('ZREMRANGEBYRANK', K_FRONT .. q.name, 0, q.from_front - 1)
-  end
-  if q.waiting == 0 and n > 0 then
-    redis.call('UNLINK', K_WAIT .. q.name) -- with what was cancelled in it
-    q.gone = 0
-  elseif q.from_list > 0 then
-    redis.call('LTRIM', K_WAIT .. q.name, q.from_list, -1)
-  end
-  if n > 0 then
-    q.running = q.running + n
-    redis.call('HSET', K_QUEUE .. q.name, 'waiting', q.waiting, 'running', q.running, 'seq', q.seq,
-      'front', q.front - q.from_front, 'full_at', q.full_at, 'rem', q.rem)
-    redis.call('HINCRBY', K_QUEUE .. q.name, 'spent', n)
-  end
-  if q.had_gone ~= q.gone then
-    redis.call('HSET', K_QUEUE .. q.name, 'gone', q.gone)
-  end
-  -- a queue that was ready and got nothing keeps its turn
-  local t = next_at(q, now)
-  if n > 0 or not t or t > now then
-    index_queue(q, now, true)
+for _, q in ipairs(c.loaded) do
+  save_supply(q, now)
+  local n = #q.leases
+  if q.limits then
+    if n > 0 or q.lined or q.left or q.where then
+      place_queue(q, now, true, q.own, q.where)
+    end
+  else -- one that was ready and got nothing keeps its turn
+    local t = q.own or next_at(q, now)
+    if n > 0 or not t or t > now then
+      place_queue(q, now, true, t)
+    end
   end
 end
+for _, s in ipairs(c.strays) do
+  limit_leave(s[1], s[2], s[3])
+end
+save_limits(now)
 
 -- who comes next, for each index
+for _, w in ipairs(wakes) do
+  wake_for(w[1], w[2])
+end
 local indexes = {}
-for i = 6, #ARGV, 2 do
-  local index, slots = ARGV[i], free[(i - 4) / 2]
-  local first, next, base = head(index)
+for _, x in ipairs(c.indexes) do
+  local index, slots = x.name, math.min(x.h.slots, c.most)
+  local entry, next, base = head(index)
   local idle, mine = 0, 0
   local at, who = appointment(index, now)
   if who == worker then -- kept, maybe early: what it was made for has been seen to
@@ -321,7 +271,7 @@ for i = 6, #ARGV, 2 do
   end
   if next > 0 and next <= now then
     redis.call('ZREM', K_IDLE .. index, worker)
-    wake_for(base, first)
+    wake_entry(base, entry)
   elseif slots > 0 then
     idle = 1
     redis.call('ZADD', K_IDLE .. index, now, worker)
@@ -332,9 +282,9 @@ for i = 6, #ARGV, 2 do
   else
     redis.call('ZREM', K_IDLE .. index, worker)
     if next > 0 and at == 0 then
-      wake_for(base, first) -- somebody else comes then
+      wake_entry(base, entry) -- somebody else comes then
     end
   end
   indexes[#indexes + 1] = {idle, next, mine}
 end
-return {1, now, first, indexes, queues}
+return {1, now, first, indexes, queues, c.moves}

@@ -2,21 +2,25 @@
 --
 -- A setting that a file declares is kept beside the one in force ('d_' in front);
 -- where the two differ, somebody has overridden it, and a later apply leaves it so.
--- A change of rate carries the bucket over (bucket_change).
+-- A change of rates carries the buckets over. Fields x_<key> are exceptions of keys; an
+-- apply takes away those that the file has no more.
 --
 -- KEYS[1]  {ns}:clock
--- ARGV     mode, queue, owner ('' but for apply and undeclare), then field, value, ...
+-- ARGV     mode, queue, owner ('' but for apply and undeclare), by and what for the log of
+--          edits ('' for not to be logged), for in µs (update: the rates hold so long,
+--          then the present ones come back; 0 for good), then field, value, ...
 --   create     refused when the queue exists
 --   update     refused when it does not
 --   apply      creates it or adopts it; refused when another owner declares it
 --   check      changes nothing; {0} where apply would find all as it is declared
 --   undeclare  the owner's file has it no more: held, kept
 --
--- Returns {1, instant of the change of rate, or 0}, {0} the queue exists (create), does
+-- Returns {1, instant of the change of rates, or 0}, {0} the queue exists (create), does
 -- not (update, undeclare) or needs no change (check), {-1, owner} another owner declares
--- it.
+-- it, {-2, limit} there is no such limit, {-3, tasks} a key block comes or goes only while
+-- the queue holds no task.
 
-local mode, name, owner = ARGV[1], ARGV[2], ARGV[3]
+local mode, name, owner, by, during = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
 local key = K_QUEUE .. name
 local flat, old = redis.call('HGETALL', key), {}
 for i = 1, #flat, 2 do
@@ -26,34 +30,37 @@ local exists = old.no ~= nil
 if mode == 'create' and exists or (mode == 'update' or mode == 'undeclare') and not exists then
   return {0}
 end
-if (mode == 'apply' or mode == 'check') and old.owner and old.owner ~= owner and old.undeclared ~= '1' then
+local declares = mode == 'apply' or mode == 'check'
+if declares and old.owner and old.owner ~= owner and old.undeclared ~= '1' then
   return {-1, old.owner}
 end
-if mode == 'check' then
-  local same = old.owner == owner and old.undeclared == '0'
-  for i = 4, #ARGV, 2 do
-    same = same and old['d_' .. ARGV[i]] == ARGV[i + 1]
-  end
-  return {same and 0 or 1, 0}
+local given = {}
+for i = 7, #ARGV, 2 do
+  given[ARGV[i]] = ARGV[i + 1]
 end
-if mode == 'undeclare' and (old.owner ~= owner or old.undeclared == '1') then
-  return {1, 0}
+if declares then
+  for field in pairs(old) do
+    local x = string.match(field, '^d_(x_.*)$')
+    if x and not given[x] and old[field] ~= '' then
+      given[x] = ''
+    end
+  end
 end
 
-local now, off = clock_read(KEYS[1])
-local new, set = {}, {}
+local set, new = {}, {}
 for k, v in pairs(old) do
   new[k] = v
 end
 local function put(field, value)
-  new[field] = value
+  new[field] = tostring(value)
   set[#set + 1] = field
   set[#set + 1] = value
 end
-for i = 4, #ARGV, 2 do
-  local field, value = ARGV[i], ARGV[i + 1]
-  if mode == 'apply' then
+local same = old.owner == owner and old.undeclared == '0'
+for field, value in pairs(given) do
+  if declares then
     local declared = old['d_' .. field]
+    same = same and declared == value
     if not declared or declared == old[field] then
       put(field, value)
     end
@@ -62,41 +69,125 @@ for i = 4, #ARGV, 2 do
     put(field, value)
   end
 end
+local tasks = (tonumber(old.waiting) or 0) + (tonumber(old.later) or 0) + (tonumber(old.running) or 0)
+if exists and tasks > 0 and ((old.key or '') == '') ~= ((new.key or '') == '') then
+  return {-3, tasks}
+end
+if mode == 'check' then
+  return {same and 0 or 1, 0}
+end
+if mode == 'undeclare' and (old.owner ~= owner or old.undeclared == '1') then
+  return {1, 0}
+end
+for limit in string.gmatch(new.limits or '', '%S+') do
+  if redis.call('EXISTS', K_LIMIT .. limit) == 0 then
+    return {-2, limit}
+  end
+end
+
+local now, off = clock_read(KEYS[1])
 if mode == 'apply' then
   put('owner', owner)
   put('undeclared', '0')
 elseif mode == 'undeclare' then
   put('undeclared', '1')
 end
+put('used', now)
+put('index', new.pool .. ':' .. new.handler)
+put('work', new.timeout .. ' ' .. new.attempts)
+put('held', new.paused == '1' and 'paused' or new.undeclared == '1' and 'undeclared' or '')
+
+-- the queue's own rates
+local changed, b = 0, buckets_read(old.rate, old.bucket, old.over, old.frozen, now)
+local inforce = b.rate
+if exists and (new.rate ~= old.rate or during > 0 or b.till and given.rate and mode == 'update') then
+  if during > 0 then
+    local base = b.base or old.rate
+    b, changed = buckets_change(b, new.rate, now)
+    put('over', string.format('%.0f %s', math.max(changed, now) + during, new.rate))
+    put('rate', base)
+  elseif mode == 'update' or not b.till then
+    b, changed = buckets_change(b, new.rate, now)
+    if old.over then
+      put('over', '')
+    end
+  end -- else the new rates come back when the override ends
+  put('bucket', buckets_text(b))
+elseif b.reverted then
+  put('over', '')
+  put('bucket', buckets_text(b))
+end
+
+-- the rates, caps and weights of its keys
+local q = exists and load_queue(name, now)
+local keys, stale = {}, false
+if (new.key or '') ~= '' then
+  local before = exists and q.keys and keys_default(q) or {gens = {}, gen = 0, rates = '', cap = 0, weight = 1}
+  local cap, weight, rates = string.match(new.key, '^(%d+) (%d+) (.*)$')
+  local after = {cap = tonumber(cap), weight = tonumber(weight), rates = rates, gens = before.gens, gen = before.gen}
+  if after.gen == 0 or before.rates ~= rates then
+    after.gen = after.gen + 1
+    after.gens[after.gen] = {at = now, rates = rates}
+    local text = {}
+    for g = math.max(1, after.gen - 63), after.gen do
+      if after.gens[g] then
+        text[#text + 1] = string.format('%d %.0f %s', g, after.gens[g].at, after.gens[g].rates)
+      end
+    end
+    put('generations', table.concat(text, ';'))
+  end
+  stale = before.gen > 0 and (before.rates ~= rates or before.cap ~= after.cap)
+  local exceptions = 0
+  for field, value in pairs(new) do
+    if string.sub(field, 1, 2) == 'x_' then
+      exceptions = exceptions + (value ~= '' and 1 or 0)
+      local state = value ~= old[field] and redis.call('HGET', K_KEYS .. name, string.sub(field, 3))
+      if state and before.gen > 0 then
+        local k = key_read(before, string.sub(field, 3), state, old[field], now)
+        local own
+        k.cap, k.weight, own = key_rules(after, value)
+        k.b = buckets_change(k.b, own, now)
+        keys[#keys + 1] = k
+      end
+    end
+  end
+  put('exceptions', exceptions)
+  after.exceptions = exceptions > 0
+  if q then
+    q.defaults = after
+  end
+end
+
+-- write
 if not exists then
   put('no', redis.call('HINCRBY', KEYS[1], 'queues', 1))
   put('created', now)
   redis.call('HSET', K_NUMBERS, new.no, name)
   redis.call('ZADD', K_QUEUES, 0, name)
 end
-put('used', now)
-put('index', new.pool .. ':' .. new.handler)
-put('work', new.timeout .. ' ' .. new.attempts)
-put('held', new.paused == '1' and 'paused' or new.undeclared == '1' and 'undeclared' or '')
-
-local changed = 0
-local function split(rate)
-  local n, p, b = string.match(rate or '', '^(%d+) (%d+) (%d+)$')
-  return tonumber(n), tonumber(p), tonumber(b)
-end
-if exists and new.rate ~= old.rate then
-  local n, p, b = split(old.rate)
-  local n2, p2, b2 = split(new.rate)
-  changed = now
-  if n and n2 then
-    local f, r
-    f, r, changed = bucket_change(n, p, b, tonumber(old.full_at) or 0, tonumber(old.rem) or 0, now, n2, p2, b2)
-    put('full_at', f)
-    put('rem', r)
-  else
-    put('full_at', 0)
-    put('rem', 0)
+if stale then
+  local n = tonumber(old.stales) or 0
+  local named = old.stale or ''
+  for _, blocked in ipairs({K_KEYLATER, K_KEYFULL}) do
+    if redis.call('EXISTS', blocked .. name) == 1 then
+      n = n + 1
+      redis.call('RENAME', blocked .. name, K_KEYSTALE .. name .. ':' .. n)
+      named = named .. (named ~= '' and ' ' or '') .. n
+    end
   end
+  put('stale', named)
+  put('stales', n)
+  q.defaults.stale = named ~= '' and named
+end
+if (old.place or '') ~= '' and (old.index ~= new.index or old.limits ~= new.limits) then
+  limit_leave(old.place, old.index, name)
+  put('place', '')
+end
+for limit in string.gmatch(old.limits or '', '%S+') do
+  redis.call('SREM', K_NAMED .. limit, name)
+end
+for limit in string.gmatch(new.limits or '', '%S+') do
+  redis.call('SADD', K_NAMED .. limit, name)
 end
 redis.call('HSET', key, unpack(set))
 redis.call('SADD', K_INDEXES, new.index)
@@ -108,13 +199,16 @@ if mode == 'apply' then
 elseif mode == 'undeclare' then
   redis.call('SREM', K_OWNED .. owner, name)
 end
+if by ~= '' then
+  log_edit(key, now, by, ARGV[5])
+end
 clock_write(KEYS[1], now, off)
 if old.index and old.index ~= new.index then
   redis.call('ZREM', K_DUE .. old.index, name)
 end
-local q = load_queue(name)
-local t = index_queue(q, now)
-if t then
-  announce(q, t, now)
+if #keys > 0 then
+  keys_write(q, keys, now)
 end
+q = load_queue(name, now)
+announce(q, place_queue(q, now), now)
 return {1, changed}

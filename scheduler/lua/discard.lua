@@ -11,6 +11,21 @@ local function discard_queue(q)
       forget_tasks(name, true, {unpack(ids, i, math.min(i + 499, #ids))})
     end
   end
+  if q.place ~= '' then
+    limit_leave(q.place, q.index, name)
+  end
+  for _, limit in ipairs(q.limits or {}) do
+    redis.call('SREM', K_NAMED .. limit, name)
+  end
+  if q.keys then
+    for _, key in ipairs(redis.call('HKEYS', K_KEYS .. name)) do
+      redis.call('UNLINK', K_LANE .. name .. ':' .. key, K_LANEFRONT .. name .. ':' .. key)
+    end
+    for n in string.gmatch(keys_default(q).stale or '', '%S+') do
+      redis.call('UNLINK', K_KEYSTALE .. name .. ':' .. n)
+    end
+    redis.call('UNLINK', K_KEYS .. name, K_KEYREADY .. name, K_KEYLATER .. name, K_KEYFULL .. name)
+  end
   redis.call('ZREM', K_QUEUES, name)
   redis.call('ZREM', K_EXPIRE, name)
   redis.call('ZREM', K_DUE .. q.index, name)

@@ -4,7 +4,7 @@
 -- for its expire_after and whose bucket is full, so that making it anew gives no token
 -- that it would not have. Else it notes when to look again. A declared queue stays.
 local function expire_queue(name, now)
-  local q = load_queue(name)
+  local q = load_queue(name, now)
   local v = redis.call('HMGET', K_QUEUE .. name, 'expire_after', 'used', 'owner', 'undeclared', 'dead', 'ended', 'own')
   local after = tonumber(v[1]) or 0
   if not q or after == 0 or (v[3] and v[4] ~= '1') then
@@ -15,11 +15,9 @@ local function expire_queue(name, now)
   if q.waiting + q.later + q.running + (tonumber(v[5]) or 0) > 0 then
     at = now + after
   end
-  if q.n and q.full_at > at then
-    at = q.full_at
-  end
-  if q.frozen > at then
-    at = q.frozen
+  at = math.max(at, buckets_whole(q.b))
+  if q.keys and redis.call('EXISTS', K_KEYS .. name) == 1 then
+    at = math.max(at, now + 1000000) -- keys whose buckets are not full, which sweep.lua drops
   end
   if at > now then
     redis.call('ZADD', K_EXPIRE, at, name)

@@ -57,45 +57,149 @@ local function retry_delay(min, max, jitter, k, random)
   return d - math.floor(math.floor(d / 1000000 * jitter) * (random / 1000000))
 end
 
--- settle_queue applies the outcomes of one queue's tasks; their leases are gone
--- already. Each of batch is {id, outcome, number, text, start, seq}.
-local function settle_queue(name, worker, batch, now)
-  local q = load_queue(name)
-  if not q then
-    return -- the queue was removed while they ran
+-- ended_limits books what one task leaves behind at the limits it was charged: its
+-- places, tokens of a start that was not (wasted), what it really cost, what upstream
+-- said. touched collects the named limits that changed, by name.
+local function ended_limits(q, t, wasted, touched, now)
+  local c = t.charge
+  if c == ONE_TOKEN and (t.extra or '') == '' and t.outcome ~= 'throttled' then
+    return
   end
-  local v = redis.call('HMGET', K_QUEUE .. name, 'attempts', 'retry_min', 'retry_max', 'jitter', 'done', 'failed', 'dead', 'wasted', 'no')
-  local mine, number = {}, string.format('-%x', tonumber(v[9]))
+  local function of(name)
+    if name == 'queue' then
+      return c.queue > 0 and q, c.queue
+    elseif name == 'key' then
+      return c.key and keys_load(q, {c.key}, now)[1], c.key_cost
+    end
+    return c.limits[name] and limit_load(name, now), c.limits[name]
+  end
+  for name, cost in pairs(c.limits) do
+    local l = limit_load(name, now)
+    if l then
+      if not touched[name] then
+        touched[name] = {l = l, full = l.cap > 0 and l.running >= l.cap, counts = {}}
+        table.insert(touched, name)
+      end
+      l.running = l.running - 1
+      if wasted then
+        local n = touched[name].counts
+        n.wasted = (n.wasted or 0) + cost
+      end
+    end
+  end
+  if c.key then
+    local k = keys_load(q, {c.key}, now)[1]
+    if c.key_cost > 0 then
+      k.running = k.running - 1
+    end
+    q.touched[c.key] = k
+  end
+  if t.outcome == 'throttled' then
+    local x = of(t.limit or 'queue') or q
+    x.changed = true
+    x.b.frozen = math.max(x.b.frozen, now + math.min(t.number, MAX_FREEZE))
+  end
+  for line in string.gmatch(t.extra or '', '[^\n]+') do
+    local verb, name, rest = string.match(line, '^(%a) (%S+) ?(.*)$')
+    local x, cost = of(name)
+    if x and verb ~= 'l' then
+      x.changed = true
+      local counts = name == 'queue' and q.counts or touched[name] and touched[name].counts or {}
+      if verb == 'a' and cost > 0 then -- actual cost
+        local diff = tonumber(rest) - cost
+        if diff < 0 then
+          buckets_credit(x.b, -diff, now)
+          counts.credited = (counts.credited or 0) - diff
+        elseif diff > 0 then
+          local cut = buckets_owe(x.b, diff, x.debt or 0, now)
+          counts.owed = (counts.owed or 0) + diff - cut
+          counts.cut = (counts.cut or 0) + cut
+        end
+      elseif verb == 'r' then -- upstream's report
+        local left, reset = string.match(rest, '^(%d+) (%d+)$')
+        buckets_lower(x.b, tonumber(left), now)
+        if left == '0' then
+          x.b.frozen = math.max(x.b.frozen, now + math.min(tonumber(reset), MAX_FREEZE))
+        end
+      end
+    end
+  end
+end
+
+-- limits_ended writes the named limits that a batch touched; where one had no room before
+-- or its buckets changed, those that wait there are told.
+local function limits_ended(touched, now)
+  for _, name in ipairs(touched) do
+    local x = touched[name]
+    if x.l.changed then
+      limit_save(x.l)
+    else
+      redis.call('HSET', K_LIMIT .. name, 'running', x.l.running)
+    end
+    for field, n in pairs(x.counts) do
+      redis.call('HINCRBY', K_LIMIT .. name, field, n)
+    end
+    if x.full or x.l.changed then
+      x.l.changed = nil
+      limit_announce(x.l, now)
+    end
+  end
+end
+
+-- settle_queue applies the outcomes of one queue's tasks; their leases are gone
+-- already. Each of batch is {id, outcome, number, text, extra, limit, start, seq, charge}.
+local function settle_queue(name, worker, batch, now)
+  local q = load_queue(name, now)
+  if not q then -- the queue was removed while they ran
+    q = {name = name, b = rates_read(''), gone_queue = true}
+  end
+  local v = redis.call('HMGET', K_QUEUE .. name, 'attempts', 'retry_min', 'retry_max', 'jitter', 'done', 'failed', 'dead', 'wasted', 'no', 'debt')
+  local mine, number, touched = {}, string.format('-%x', tonumber(v[9]) or -1), {}
+  q.counts, q.touched, q.debt = {}, {}, tonumber(v[10]) or 0
   for _, t in ipairs(batch) do
-    if string.sub(t.id, 14) == number then -- else of a removed queue that had this name
+    if not q.gone_queue and string.sub(t.id, 14) == number then
       mine[#mine + 1] = t
+    else -- of a queue that was removed while it ran
+      t.charge.key, t.extra, t.outcome = nil, nil, ''
+      ended_limits(q, t, false, touched, now)
     end
   end
   batch = mine
+  if #batch == 0 then
+    limits_ended(touched, now)
+    return
+  end
+  local was_full = full_cap(q)
   local most, dead = tonumber(v[1]), tonumber(v[7]) or 0
   local done, failed, wasted = tonumber(v[5]) or 0, tonumber(v[6]) or 0, tonumber(v[8]) or 0
   local ends, back, later, died, recs, other = {}, {}, {}, {}, {}, {}
   for _, t in ipairs(batch) do
-    local o = t.outcome
+    local o, unused = t.outcome, false
     if o == 'done' then
       done = done + 1
       t.state = 'done'
       ends[#ends + 1] = t
     elseif o == 'cancelled' then
-      wasted = wasted + t.number
+      unused = t.number == 1
       t.state = 'cancelled'
       ends[#ends + 1] = t
     elseif o == 'back' then
-      wasted = wasted + t.number
-      back[#back + 1] = t.seq
-      back[#back + 1] = t.id
+      unused = t.number == 1
+      back[#back + 1] = t
     elseif o == 'postponed' then
-      wasted = wasted + 1
+      unused = true
       later[#later + 1] = now + t.number
       later[#later + 1] = t.id
     else
       other[#other + 1] = t
     end
+    if unused then
+      wasted = wasted + t.charge.queue
+    end
+    if t.charge.queue == 0 then
+      q.exempt = q.exempt - 1
+    end
+    ended_limits(q, t, unused, touched, now)
   end
   -- the outcomes below are kept in the task's record
   for _, t in ipairs(other) do
@@ -104,10 +208,6 @@ local function settle_queue(name, worker, batch, now)
       local f = record_fields(rec)
       local set, o = {w = worker, s = string.format('%.0f', t.start or 0)}, t.outcome
       if o == 'throttled' then
-        local until_ = now + (t.number > MAX_FREEZE and MAX_FREEZE or t.number)
-        if until_ > q.frozen then
-          q.frozen = until_
-        end
         set.T = (tonumber(f.T) or 0) + 1
         if set.T > MAX_THROTTLES then
           o, t.number, set.T = 'failed', 0, ''
@@ -117,8 +217,7 @@ local function settle_queue(name, worker, batch, now)
         set.e = t.text
       end
       if o == 'throttled' then
-        back[#back + 1] = t.seq
-        back[#back + 1] = t.id
+        back[#back + 1] = t
       elseif o == 'crashed' then
         set.c = (tonumber(f.c) or 0) + 1
         if set.c >= t.number then
@@ -126,8 +225,7 @@ local function settle_queue(name, worker, batch, now)
           died[#died + 1] = now
           died[#died + 1] = t.id
         else
-          back[#back + 1] = t.seq
-          back[#back + 1] = t.id
+          back[#back + 1] = t
         end
       else
         local k = (tonumber(f.a) or 0) + 1
@@ -157,7 +255,21 @@ local function settle_queue(name, worker, batch, now)
     end_tasks(name, worker, ends, now)
   end
   if #back > 0 then
-    redis.call('ZADD', K_FRONT .. name, unpack(back))
+    if q.keys then
+      for _, t in ipairs(back) do
+        t.key = t.charge.key or ''
+        q.touched[t.key] = q.touched[t.key] or keys_load(q, {t.key}, now)[1]
+      end
+      keys_back(q, back, now)
+    else
+      local front = {}
+      for _, t in ipairs(back) do
+        front[#front + 1] = t.seq
+        front[#front + 1] = t.id
+      end
+      redis.call('ZADD', K_FRONT .. name, unpack(front))
+      q.front = q.front + #back
+    end
   end
   if #later > 0 then
     redis.call('ZADD', K_LATER .. name, unpack(later))
@@ -165,16 +277,30 @@ local function settle_queue(name, worker, batch, now)
   if #died > 0 then
     redis.call('ZADD', K_DEAD .. name, unpack(died))
   end
+  local free = false -- a key that had no room has some
+  if q.keys then
+    local list = {}
+    for _, k in pairs(q.touched) do
+      free = free or k.place == 'f'
+      list[#list + 1] = k
+    end
+    if #list > 0 then
+      keys_write(q, list, now)
+    end
+  end
   q.running = q.running - #batch
-  q.front = q.front + #back / 2
-  q.waiting = q.waiting + #back / 2
+  q.waiting = q.waiting + #back
   q.later = q.later + #later / 2
   redis.call('HSET', K_QUEUE .. name, 'running', q.running, 'waiting', q.waiting, 'front', q.front, 'later', q.later,
-    'dead', dead + #died / 2, 'done', done, 'failed', failed, 'wasted', wasted, 'frozen', q.frozen, 'used', now)
-  if #ends < #batch then
-    local t = index_queue(q, now)
-    if t then
-      announce(q, t, now)
+    'dead', dead + #died / 2, 'done', done, 'failed', failed, 'wasted', wasted, 'exempt', q.exempt, 'used', now)
+  if q.changed then
+    redis.call('HSET', K_QUEUE .. name, 'frozen', string.format('%.0f', q.b.frozen), queue_bucket(q))
+    for field, n in pairs(q.counts) do
+      redis.call('HINCRBY', K_QUEUE .. name, field, n)
     end
+  end
+  limits_ended(touched, now)
+  if #ends < #batch or was_full or free or q.changed then
+    announce(q, place_queue(q, now), now)
   end
 end

@@ -6,18 +6,64 @@
 -- Returns {1, dropped, seen, left} (entries gone through; tasks left of those states),
 -- or {0} no such queue.
 
+-- purge_lanes takes up to room waiting tasks out of the lanes, whole lanes first to last;
+-- it returns their ids, and how many entries more it went through.
+local function purge_lanes(q, room, now)
+  local ids, more, list = {}, 0, {}
+  keys_review(q, 200, now)
+  for _, key in ipairs({K_KEYREADY, K_KEYLATER, K_KEYFULL}) do
+    local names = #ids + more < room and redis.call('ZRANGE', key .. q.name, 0, 49) or {}
+    for _, k in ipairs(keys_load(q, names, now)) do
+      local left = room - #ids - more
+      if left > 0 then
+        local lane, front = K_LANE .. q.name .. ':' .. k.name, K_LANEFRONT .. q.name .. ':' .. k.name
+        local back = k.front > 0 and redis.call('ZRANGE', front, 0, left - 1) or {}
+        if #back > 0 then
+          redis.call('ZREM', front, unpack(back))
+          k.front = k.front - #back
+        end
+        local rest = left > #back and redis.call('LRANGE', lane, 0, left - #back - 1) or {}
+        redis.call('LTRIM', lane, #rest, -1)
+        for j = 1, #rest do
+          back[#back + 1] = rest[j]
+        end
+        local live = #back > 0 and redis.call('HMGET', K_TASKS .. q.name, unpack(back)) or {}
+        local past = #back > 0 and redis.call('HMGET', K_ENDS .. q.name, unpack(back)) or {}
+        for j = 1, #back do
+          if not live[j] or past[j] then
+            q.gone = q.gone - 1
+            more = more + 1
+          else
+            ids[#ids + 1] = back[j]
+          end
+        end
+        k.has, k.at = k.front > 0 or redis.call('EXISTS', lane) == 1, nil
+        more = more + (#back == 0 and 1 or 0)
+        list[#list + 1] = k
+      end
+    end
+  end
+  keys_write(q, list, now)
+  q.waiting = q.waiting - #ids
+  return ids, more
+end
+
 local name, max = ARGV[1], tonumber(ARGV[2])
-local q = load_queue(name)
+local now, off = clock_read(KEYS[1])
+local q = load_queue(name, now)
 if not q then
   return {0}
 end
 local v = redis.call('HMGET', K_QUEUE .. name, 'own', 'dead', 'ended')
 local own, dead, ended = v[1], tonumber(v[2]) or 0, tonumber(v[3]) or 0
-local drop, seen = {}, 0
+local drop, seen, more = {}, 0, 0
 for i = 3, #ARGV do
   local state, room = ARGV[i], max - #drop
   local ids = {}
-  if room > 0 and state == 'waiting' then
+  if room > 0 and state == 'waiting' and q.keys then
+    ids, more = purge_lanes(q, room, now)
+    seen = seen + more
+  elseif room > 0 and state == 'waiting' then
     ids = redis.call('ZRANGE', K_FRONT .. name, 0, room - 1)
     if #ids > 0 then
       redis.call('ZREM', K_FRONT .. name, unpack(ids))
@@ -73,7 +119,6 @@ if #drop > 0 then
 end
 redis.call('HSET', K_QUEUE .. name, 'front', q.front, 'waiting', q.waiting, 'later', q.later, 'dead', dead, 'ended', ended,
   'gone', q.gone)
-local now, off = clock_read(KEYS[1])
 clock_write(KEYS[1], now, off)
-index_queue(q, now)
+place_queue(q, now)
 return {1, #drop, seen, left}

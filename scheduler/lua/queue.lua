@@ -1,68 +1,150 @@
--- queue.lua: a queue's state in a script, and its place in the due index.
--- Put in front of the verbs that touch queues.
+-- queue.lua: a queue's state in a script, and the one place where it waits.
+-- Put in front of the verbs that touch queues, behind limit.lua and key.lua.
+--
+-- A queue waits in exactly one place:
+--   due:<index>           at its own next instant
+--   lw:<limit>:<index>    at a limit that it names, by its turn, when its own limits let
+--                         it start; the limit stands in due:<index> as @<limit>
+--   nowhere               empty, held, its own cap full, all its keys' caps full
 
 -- load_queue reads what a decision about a queue needs, or returns nil when
 -- there is no such queue. Counters are numbers, settings as stored.
-local function load_queue(name)
-  local v = redis.call('HMGET', K_QUEUE .. name, 'index', 'rate', 'full_at', 'rem', 'frozen',
-    'held', 'waiting', 'running', 'later', 'front', 'seq', 'big', 'work', 'gone')
+local function load_queue(name, now)
+  local v = redis.call('HMGET', K_QUEUE .. name, 'index', 'rate', 'bucket', 'frozen', 'held', 'waiting', 'running',
+    'later', 'front', 'seq', 'big', 'work', 'gone', 'cap', 'exempt', 'dear', 'over', 'limits', 'place', 'turn', 'key', 'vt')
   if not v[1] then
     return nil
   end
   local q = {
-    name = name, index = v[1], full_at = tonumber(v[3]) or 0, rem = tonumber(v[4]) or 0,
-    frozen = tonumber(v[5]) or 0, held = v[6] and v[6] ~= '' and v[6], waiting = tonumber(v[7]) or 0,
-    running = tonumber(v[8]) or 0, later = tonumber(v[9]) or 0, front = tonumber(v[10]) or 0,
-    seq = tonumber(v[11]) or 0, big = tonumber(v[12]) or 0, work = v[13],
-    gone = tonumber(v[14]) or 0, -- cancelled tasks that still stand in the list
+    name = name, index = v[1], b = buckets_read(v[2], v[3], v[17], v[4], now), held = v[5] and v[5] ~= '' and v[5],
+    waiting = tonumber(v[6]) or 0, running = tonumber(v[7]) or 0, later = tonumber(v[8]) or 0,
+    front = tonumber(v[9]) or 0, seq = tonumber(v[10]) or 0, big = tonumber(v[11]) or 0, work = v[12],
+    gone = tonumber(v[13]) or 0, -- cancelled tasks that still stand in the list
+    cap = tonumber(v[14]) or 0, exempt = tonumber(v[15]) or 0, -- running tasks that are not under its own limit
+    dear = v[16], -- has had tasks that cost other than 1
+    place = v[19] or '', turn = tonumber(v[20]) or 0,
   }
-  if v[2] and v[2] ~= '' then
-    local n, p, b = string.match(v[2], '^(%d+) (%d+) (%d+)$')
-    q.n, q.p, q.b = tonumber(n), tonumber(p), tonumber(b)
+  if v[18] and v[18] ~= '' then
+    q.limits = {}
+    for limit in string.gmatch(v[18], '%S+') do
+      q.limits[#q.limits + 1] = limit
+    end
+  end
+  if v[21] and v[21] ~= '' then
+    q.keys = true
+    q.vt = tonumber(v[22]) or 0
   end
   return q
 end
 
--- token_at returns the earliest instant at which the queue's own limits let one
--- more task start, with its bucket at full_at, rem; 0 when nothing limits it.
-local function token_at(q, full_at, rem)
-  local at = q.frozen
-  if q.n then
-    local t = bucket_at(q.n, q.p, q.b, full_at, rem, 1)
-    if t > at then
-      at = t
-    end
+-- queue_bucket returns the fields that hold the queue's own buckets.
+local function queue_bucket(q)
+  if q.b.reverted then
+    redis.call('HDEL', K_QUEUE .. q.name, 'over')
   end
-  return at
+  return 'bucket', buckets_text(q.b)
 end
 
--- next_at returns the earliest instant at which it is worth asking for a task of
--- the queue, not before now; nil when it has none or is held (paused, undeclared).
+-- full_cap tells whether the queue's own cap lets no more start.
+local function full_cap(q)
+  return q.cap > 0 and q.running - q.exempt >= q.cap
+end
+
+-- head_cost is what the first waiting task costs of the queue's own limit, where it may
+-- differ from 1.
+local function head_cost(q)
+  if not q.dear or q.keys then
+    return 1 -- a claim that finds it otherwise notes the instant
+  end
+  local id = q.front > 0 and redis.call('ZRANGE', K_FRONT .. q.name, 0, 0)[1] or redis.call('LINDEX', K_WAIT .. q.name, 0)
+  local rec = id and redis.call('HGET', K_TASKS .. q.name, id)
+  return rec and task_cost(task_costs(rec), 'queue') or 1
+end
+
+-- next_at returns the earliest instant at which its own limits make it worth asking for
+-- a task of the queue, not before now; nil when a settle, a submit or a resume has to
+-- come first.
 local function next_at(q, now)
   if q.held then
     return nil
   end
   local t = now
-  if q.waiting == 0 then
-    if q.later == 0 then
+  if q.waiting == 0 or q.keys then
+    local first = q.waiting > 0 and keys_next(q, now)
+    if not first and q.later == 0 then
       return nil
     end
-    local first = redis.call('ZRANGE', K_LATER .. q.name, 0, 0, 'WITHSCORES')
-    if tonumber(first[2]) > t then
-      t = tonumber(first[2])
+    if q.later > 0 and (not first or first > now) then
+      local l = tonumber(redis.call('ZRANGE', K_LATER .. q.name, 0, 0, 'WITHSCORES')[2])
+      first = first and math.min(first, l) or l
     end
+    t = math.max(now, first)
   end
-  local at = token_at(q, q.full_at, q.rem)
-  if at > t then
-    t = at
+  if full_cap(q) then
+    return nil
   end
-  return t
+  local at = q.waiting > 0 and buckets_at(q.b, head_cost(q)) or q.b.frozen
+  if at >= NEVER then
+    return nil
+  end
+  return math.max(t, at)
 end
 
--- index_queue writes the queue's one place in the due index, and returns it. One that
--- is ready keeps its turn: only a claim that has served it (served) moves it behind.
-local function index_queue(q, now, served)
-  local t = next_at(q, now)
+-- slowest is the limit at which the queue waits: of those that it names, the one that
+-- refills slowest. One without a rate is fastest.
+local function slowest(q, now)
+  local name, least
+  for _, n in ipairs(q.limits) do
+    local l = limit_load(n, now)
+    local speed = math.huge
+    if l then
+      for _, r in ipairs(l.b) do
+        speed = math.min(speed, r[1] / r[2])
+      end
+      if not least or speed < least then
+        name, least = n, speed
+      end
+    end
+  end
+  return name
+end
+
+-- place_queue writes the queue's one place, and returns the instant at which it is worth
+-- to come for it. One that is ready keeps its turn in the due index: only a claim that
+-- has served it (served) moves it behind. where is the limit at which it is to wait; else
+-- it stays where it waits, or waits at its slowest.
+local function place_queue(q, now, served, own, where)
+  local t = own or next_at(q, now)
+  if t and t >= NEVER then
+    t = nil
+  end
+  if not t or t > now or not q.limits then
+    where = nil
+  else
+    where = where or (q.place ~= '' and q.place) or slowest(q, now)
+  end
+  if q.place ~= '' and q.place ~= where then
+    limit_leave(q.place, q.index, q.name)
+  end
+  if (where or '') ~= q.place then
+    redis.call('HSET', K_QUEUE .. q.name, 'place', where or '')
+    q.place = where or ''
+  end
+  if where then
+    redis.call('ZREM', K_DUE .. q.index, q.name)
+    limit_wait(where, q.index, q.name, q.turn)
+    local l = limit_load(where, now)
+    local at = limit_at(l, 1, q.name, q.turn)
+    if at >= NEVER then
+      return nil
+    end
+    at = math.max(at, now)
+    local score = redis.call('ZSCORE', K_DUE .. q.index, '@' .. where)
+    if not score or tonumber(score) > at then
+      redis.call('ZADD', K_DUE .. q.index, string.format('%.0f', at), '@' .. where)
+    end
+    return at
+  end
   if t and t <= now and not served then
     local score = redis.call('ZSCORE', K_DUE .. q.index, q.name)
     if score and tonumber(score) <= now then
@@ -70,11 +152,57 @@ local function index_queue(q, now, served)
     end
   end
   if t then
-    redis.call('ZADD', K_DUE .. q.index, t, q.name)
+    redis.call('ZADD', K_DUE .. q.index, string.format('%.0f', t), q.name)
   else
     redis.call('ZREM', K_DUE .. q.index, q.name)
   end
   return t
+end
+
+-- announce makes sure that somebody comes for a queue's work at the instant t.
+local function announce(q, t, now)
+  if t then
+    announce_at(q.index, q.name, t, now)
+  end
+end
+
+-- head returns the first entry that a worker of this index may take from, and its
+-- instant; nil, 0 when there is none.
+local function head(index)
+  local base, only = string.match(index, '^([^=]*)=?(.*)$')
+  if only ~= '' then
+    local entry = only
+    local t = redis.call('ZSCORE', K_DUE .. base, only)
+    if not t then
+      local place = redis.call('HGET', K_QUEUE .. only, 'place')
+      if place and place ~= '' then
+        entry = '@' .. place
+        t = redis.call('ZSCORE', K_DUE .. base, entry)
+      end
+    end
+    return t and entry, t and tonumber(t) or 0, base
+  end
+  local first = redis.call('ZRANGE', K_DUE .. base, 0, 0, 'WITHSCORES')
+  return first[1], first[2] and tonumber(first[2]) or 0, base
+end
+
+-- wake_entry tells somebody who may take from this entry of a due index.
+local function wake_entry(base, entry)
+  if string.byte(entry, 1) == 64 then
+    entry = redis.call('ZRANGE', K_WAITERS .. string.sub(entry, 2) .. ':' .. base, 0, 0)[1] or ''
+  end
+  wake_for(base, entry)
+end
+
+-- push_waiting puts tasks that became waiting behind the others, in the queue's list or
+-- in the lanes of their keys.
+local function push_waiting(q, ids, recs, now)
+  if q.keys then
+    keys_push(q, ids, recs or redis.call('HMGET', K_TASKS .. q.name, unpack(ids)), now)
+  else
+    redis.call('RPUSH', K_WAIT .. q.name, unpack(ids))
+  end
+  q.waiting = q.waiting + #ids
 end
 
 -- promote moves up to max tasks whose instant has come from scheduled to waiting,
@@ -88,9 +216,8 @@ local function promote(q, now, max)
     return false
   end
   redis.call('ZREM', K_LATER .. q.name, unpack(ids))
-  redis.call('RPUSH', K_WAIT .. q.name, unpack(ids))
+  push_waiting(q, ids, nil, now)
   q.later = q.later - #ids
-  q.waiting = q.waiting + #ids
   redis.call('HSET', K_QUEUE .. q.name, 'later', q.later, 'waiting', q.waiting)
   return #ids == max
 end

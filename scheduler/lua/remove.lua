@@ -8,7 +8,7 @@
 -- scheduled, running, dead} not empty.
 
 local name, force = ARGV[1], ARGV[2] == '1'
-local q = load_queue(name)
+local q = load_queue(name, (clock_read(KEYS[1])))
 if not q then
   return {0}
 end

@@ -13,7 +13,7 @@ if state ~= 'dead' and state ~= 'scheduled' then
   return state
 end
 local now, off = clock_read(KEYS[1])
-local q = load_queue(name)
+local q = load_queue(name, now)
 promote(q, now, 500)
 local rec = redis.call('HGET', K_TASKS .. name, id)
 if state == 'dead' then
@@ -25,12 +25,8 @@ elseif redis.call('ZREM', K_LATER .. name, id) == 1 then
 else
   return state -- its instant came just now
 end
-redis.call('RPUSH', K_WAIT .. name, id)
-q.waiting = q.waiting + 1
+push_waiting(q, {id}, {rec}, now)
 redis.call('HSET', K_QUEUE .. name, 'later', q.later, 'waiting', q.waiting)
 clock_write(KEYS[1], now, off)
-local t = index_queue(q, now)
-if t then
-  announce(q, t, now)
-end
+announce(q, place_queue(q, now), now)
 return state

@@ -1,24 +1,28 @@
 -- settle.lua: report the outcomes of a worker's tasks, each under its fence.
 --
 -- KEYS[1]  {ns}:clock
--- ARGV     worker, then for each task: id, fence, outcome, number, text
+-- ARGV     worker, then for each task: id, fence, outcome, number, text, extra
 --   done      text = the result with its flag in front ('-' whole, '+' cut)
 --   failed    charged; number = a random part of a million for the jitter; text = error
 --   dead      charged, no retry; text = error
 --   retry     charged, again in number µs; text = error
---   throttled not charged; the queue is frozen for number µs; back to the front
+--   throttled not charged; the queue, or the limit that extra names, is frozen for number
+--             µs; back to the front
 --   back      not charged, back to the front; number = 1 when it was never started
 --   postponed not charged, again in number µs
 --   crashed   its plugin process died with it; charged as a crash, not as an attempt;
 --             number = most crashes; text = error
 --   cancelled ends it; number = 1 when it was never started
+-- extra is '' or lines: "l LIMIT" (what a throttle is of), "a LIMIT tokens" (the actual
+-- cost), "r LIMIT left reset" (upstream's count: tokens left, µs until it begins anew).
+-- LIMIT is a limit that the task was charged, "queue" or "key"; others do nothing.
 -- A task that somebody wants cancelled ends so, whatever its outcome but done.
 --
 -- Returns for each task: 1 settled, 0 the fence is not in force (nothing changed).
 
 local worker = ARGV[1]
 local ids = {}
-for i = 2, #ARGV, 5 do
+for i = 2, #ARGV, 6 do
   ids[#ids + 1] = ARGV[i]
 end
 local run = redis.call('HMGET', K_RUN .. worker, unpack(ids))
@@ -30,10 +34,10 @@ end
 
 local reply, queues, order, gone, seen = {}, {}, {}, {}, {}
 for k = 1, #ids do
-  local i = k * 5 - 3
-  local fence, start, seq, _, name
+  local i = k * 6 - 4
+  local fence, start, seq, _, name, charge
   if run[k] and not seen[ids[k]] then
-    fence, start, seq, _, name = string.match(run[k], '^(%d+) (%d+) (%d+) (%d+) (.*)$')
+    fence, start, seq, _, name, charge = lease_read(run[k])
   end
   reply[k] = 0
   if fence == ARGV[i + 1] then
@@ -52,7 +56,8 @@ for k = 1, #ids do
       outcome = 'cancelled'
     end
     batch[#batch + 1] = {id = ids[k], outcome = outcome, number = number, text = ARGV[i + 4],
-      start = tonumber(start), seq = tonumber(seq)}
+      start = tonumber(start), seq = tonumber(seq), charge = charge, extra = ARGV[i + 5],
+      limit = string.match(ARGV[i + 5], '^l (%S+)')}
   end
 end
 if #gone == 0 then

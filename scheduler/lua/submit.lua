@@ -8,14 +8,18 @@
 -- ARGV     queue, then for each task: own id ('' for a generated one), when ('' now,
 --          '+D' in D µs, '@T' at the instant T), record
 --
--- Returns {1, now, ahead, full_at, rem, frozen, rate, held, {id, at}...}
+-- Returns {1, now, ahead, standing, {id, at, ahead of its key}...}
 --   ahead       tasks that were waiting before the first of these
+--   standing    as standing.lua has it
 --   id, at      the internal id; the scheduled instant, 0 when waiting
 -- or {0} no such queue, {-1, i} the i-th task's own id is taken, {-2, most, held} they
--- would be more than the queue may hold waiting and scheduled.
+-- would be more than the queue may hold waiting and scheduled, {-3, i} the i-th has no
+-- key, {-4, i, limit, cost, capacity} the i-th costs more than the limit can ever hold,
+-- {-5, i, name} the i-th names a cost of a limit that the queue is not under.
 
 local name = ARGV[1]
-local q = load_queue(name)
+local now, off = clock_read(KEYS[1])
+local q = load_queue(name, now)
 if not q then
   return {0}
 end
@@ -24,7 +28,39 @@ local no, last, most = tonumber(v[1]), tonumber(v[2]) or 0, tonumber(v[3]) or 0
 if most > 0 and q.waiting + q.later + (#ARGV - 1) / 3 > most then
   return {-2, most, q.waiting + q.later}
 end
-local now, off = clock_read(KEYS[1])
+
+-- what tasks cost, and their keys
+local dear = false
+for i = 4, #ARGV, 3 do
+  local rec = ARGV[i]
+  if string.byte(rec, 1) ~= 10 or q.keys then
+    local f = record_fields(rec)
+    local k = (i - 1) / 3
+    if q.keys and not f.k then
+      return {-3, k}
+    end
+    local costs = task_costs(rec)
+    if costs then
+      dear = true
+      local under = {queue = q.b, key = q.keys and keys_load(q, {f.k}, now)[1].b}
+      for _, limit in ipairs(q.limits or {}) do
+        local l = limit_load(limit, now)
+        under[limit] = l and l.b
+      end
+      for limit in pairs(costs) do
+        if limit ~= 'all' and not under[limit] then
+          return {-5, k, limit}
+        end
+      end
+      for limit, b in pairs(under) do
+        local c = task_cost(costs, limit)
+        if c > 1 and buckets_at(b, c) >= NEVER then
+          return {-4, k, limit, c, buckets_burst(b)}
+        end
+      end
+    end
+  end
+end
 
 local own, owned, seen = {}, {}, {}
 for i = 2, #ARGV, 3 do
@@ -49,7 +85,7 @@ end
 
 local overdue = promote(q, now, 500)
 local ahead = q.waiting
-local wait, later, bodies, ids, reply = {}, {}, {}, {}, {}
+local wait, later, bodies, ids, reply, recs, lanes = {}, {}, {}, {}, {}, {}, {}
 if last < now then
   last = now - 1
 end
@@ -72,6 +108,7 @@ for i = 2, #ARGV, 3 do
     at = 0
   else
     wait[#wait + 1] = id
+    recs[#wait] = ARGV[i + 2]
     at = 0
   end
   bodies[#bodies + 1] = id
@@ -85,6 +122,16 @@ for i = 2, #ARGV, 3 do
   end
   reply[#reply + 1] = id
   reply[#reply + 1] = at
+  local before = 0
+  if q.keys and at == 0 then
+    local key = (record_fields(ARGV[i + 2])).k
+    if not lanes[key] then
+      lanes[key] = redis.call('LLEN', K_LANE .. name .. ':' .. key) + keys_load(q, {key}, now)[1].front
+    end
+    before = lanes[key]
+    lanes[key] = before + 1
+  end
+  reply[#reply + 1] = before
 end
 
 redis.call('HSET', K_TASKS .. name, unpack(bodies))
@@ -93,20 +140,21 @@ if #ids > 0 then
   redis.call('HSET', K_QUEUE .. name, 'own', 1)
 end
 if #wait > 0 then
-  redis.call('RPUSH', K_WAIT .. name, unpack(wait))
+  push_waiting(q, wait, recs, now)
 end
 if #later > 0 then
   redis.call('ZADD', K_LATER .. name, unpack(later))
 end
-q.waiting = q.waiting + #wait
 q.later = q.later + #later / 2
 redis.call('HSET', K_QUEUE .. name, 'waiting', q.waiting, 'later', q.later, 'last_id', last, 'big', q.big, 'used', now)
-clock_write(KEYS[1], now, off)
--- a queue that had waiting tasks has its place, and somebody who comes for it
-if ahead == 0 then
-  local t = index_queue(q, now)
-  if t then
-    announce(q, t, now)
-  end
+if dear and not q.dear then
+  q.dear = '1'
+  redis.call('HSET', K_QUEUE .. name, 'dear', 1)
 end
-return {1, now, ahead, q.full_at, q.rem, q.frozen, redis.call('HGET', K_QUEUE .. name, 'rate') or '', q.held or '', reply}
+clock_write(KEYS[1], now, off)
+-- a queue that had waiting tasks has its place, and somebody who comes for it; one whose
+-- keys were all blocked may have one that is not
+if ahead == 0 or q.keys and q.place == '' then
+  announce(q, place_queue(q, now), now)
+end
+return {1, now, ahead, standing(q, now), reply}

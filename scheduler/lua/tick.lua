@@ -44,6 +44,7 @@ else
   end
 end
 expire_some(5, now)
+sweep_keys(50, now, load_queue)
 redis.call('HSET', K_WORKER .. worker, 'beat', now)
 redis.call('HSET', KEYS[1], 'tick', now)
 clock_write(KEYS[1], now, off)

@@ -18,6 +18,7 @@ type Entry struct {
 	Event   string `json:"ev"` // "start" or "finish"
 	Task    string `json:"task"`
 	Queue   string `json:"queue"`
+	Key     string `json:"key"`
 	Attempt int    `json:"attempt"`
 	Fence   int64  `json:"fence"`
 	GrantUs int64  `json:"grant_us"` // the instant its tokens were taken, by the engine's clock

@@ -7,15 +7,3 @@ redis {
     addresses = ["a:1"]
   }
 }
-
-limit "github" {
-  rate = "5000/1h:50"
-}
-
-handler "echo" {}
-
-queue "a" {
-  rate         = ["10/1s", "300/15m"]
-  limits       = ["github"]
-  concurrency  = 8
-}

@@ -2,4 +2,4 @@ namespace = "acme"
 
 handler "echo" {}
 
-queue "first" {}
+queue "first" { limits = ["shared"] }

@@ -1,1 +1,3 @@
 queue "second" {}
+
+limit "shared" { rate = "1/1s" }

@@ -41,27 +41,16 @@ local function appointment(index, now)
   return at, worker
 end
 
--- announce makes sure that somebody comes for a queue's work at the instant t.
-local function announce(q, t, now)
+-- announce_at makes sure that somebody comes at the instant t for work of an index, of
+-- which this queue is the first.
+local function announce_at(index, queue, t, now)
   if t > now then
-    for _, index in ipairs({q.index, q.index .. '=' .. q.name}) do
-      local at = appointment(index, now)
+    for _, ix in ipairs({index, index .. '=' .. queue}) do
+      local at = appointment(ix, now)
       if at > 0 and at <= t + 1000 then
         return
       end
     end
   end
-  wake_for(q.index, q.name)
-end
-
--- head returns the first queue that a worker of this index may take from, and its
--- instant; nil, 0 when there is none.
-local function head(index)
-  local base, only = string.match(index, '^([^=]*)=?(.*)$')
-  if only ~= '' then
-    local t = redis.call('ZSCORE', K_DUE .. base, only)
-    return t and only, t and tonumber(t) or 0, base
-  end
-  local first = redis.call('ZRANGE', K_DUE .. base, 0, 0, 'WITHSCORES')
-  return first[1], first[2] and tonumber(first[2]) or 0, base
+  wake_for(index, queue)
 end

@@ -1,0 +1,51 @@
+package ratelimit
+
+import "strings"
+
+// KeyPart is a key of a namespace as scripts name it: K_<Name> is "{namespace}:" and Part.
+type KeyPart struct{ Name, Part string }
+
+// KeyParts are the keys that limits stand on. Where a part ends in a colon, the name of a
+// limit, an index (pool:handler), an owner or a worker follows.
+var KeyParts = []KeyPart{
+	{"LIMITS", "l"},                  // zset, scores 0: the names of all limits
+	{"LIMIT", "l:"},                  // hash: a limit, as limit.lua has it
+	{"NAMED", "lr:"},                 // set: queues that name the limit
+	{"WAITED", "lx:"},                // set: indexes in which queues wait at the limit
+	{"WAITERS", "lw:"},               // zset, <limit>:<index>: queues that wait at it, by turn
+	{"LIMITSOF", "limits:"},          // set: limits that an owner's file declares
+	{"EDITS", "edits"},               // list: changes by hand, newest first
+	{"DUE", "due:"},                  // zset: queues, and limits as @<limit>, by the next instant worth asking
+	{"IDLE", "idle:"},                // zset: workers with free slots and nothing due
+	{"APPOINTMENTS", "appointments"}, // hash: index to the instant and worker that comes then
+	{"WAKE", "wake:"},                // channel of one worker
+}
+
+// LuaKeys returns the Lua lines that define the K_ names which src uses; the first key of
+// every script is that of the clock.
+func LuaKeys(src string, parts []KeyPart) string {
+	var b strings.Builder
+	b.WriteString("local PREFIX = string.sub(KEYS[1], 1, -6) -- KEYS[1] is {namespace}:clock\n")
+	for _, p := range parts {
+		if used(src, "K_"+p.Name) {
+			b.WriteString("local K_" + p.Name + " = PREFIX .. '" + p.Part + "'\n")
+		}
+	}
+	return b.String()
+}
+
+// used finds a whole word.
+func used(src, word string) bool {
+	for i := strings.Index(src, word); i >= 0; {
+		end := i + len(word)
+		if end == len(src) || !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZ_", rune(src[end])) {
+			return true
+		}
+		j := strings.Index(src[end:], word)
+		if j < 0 {
+			return false
+		}
+		i = end + j
+	}
+	return false
+}

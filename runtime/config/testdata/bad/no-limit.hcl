@@ -1,0 +1,3 @@
+handler "echo" {}
+
+queue "a" { limits = ["github"] }
