@@ -185,7 +185,7 @@ end
 local function buckets_credit(b, c, now)
   for i = 1, #b do
     local r = b[i]
-    if r[4] > now then
+    if r[4] >= now then
       local us, rem = bucket_span(r[1], r[2], math.min(c, r[3]))
       r[4], r[5] = r[4] - us, r[5] - rem
       if r[5] < 0 then
@@ -198,13 +198,14 @@ local function buckets_credit(b, c, now)
   end
 end
 
--- buckets_owe takes c tokens that were used beyond what was granted, down to -debt.
+-- buckets_owe takes c tokens that were used beyond what was granted, down to -debt, or to
+-- -burst where that is less.
 -- It returns how many were cut off there, the most of all buckets.
 local function buckets_owe(b, c, debt, now)
   local cut = 0
   for i = 1, #b do
     local r = b[i]
-    local take = math.min(c, math.max(0, bucket_left(r[1], r[2], r[3], r[4], r[5], now) + debt))
+    local take = math.min(c, math.max(0, bucket_left(r[1], r[2], r[3], r[4], r[5], now) + math.min(debt, r[3])))
     cut = math.max(cut, c - take)
     while take > 0 do -- a span is exact up to the burst
       local part = math.min(take, r[3])

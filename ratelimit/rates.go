@@ -45,6 +45,9 @@ func (rs Rates) String() string {
 // Validate reports whether each rate is valid, none is there twice, and there are at
 // most MaxRates.
 func (rs Rates) Validate() error {
+	if len(rs) > MaxRates {
+		return fmt.Errorf("%d rates are too many; at most %d hold at once", len(rs), MaxRates)
+	}
 	for i, r := range rs {
 		if err := r.Validate(); err != nil {
 			return err
@@ -52,9 +55,6 @@ func (rs Rates) Validate() error {
 		if slices.Contains(rs[:i], r) {
 			return fmt.Errorf("rate %q is there twice; take one out", r.String())
 		}
-	}
-	if len(rs) > MaxRates {
-		return fmt.Errorf("%d rates are too many; at most %d hold at once", len(rs), MaxRates)
 	}
 	return nil
 }

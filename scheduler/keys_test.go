@@ -1,0 +1,273 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+func byKey(spec KeySpec, exceptions map[string]KeyRule) func(*QueueSpec) {
+	return func(s *QueueSpec) { s.Key, s.Exceptions = &spec, exceptions }
+}
+
+func submitKeys(t *testing.T, c *Client, queue string, n int, keys ...string) {
+	t.Helper()
+	var tasks []SubmitRequest
+	for _, k := range keys {
+		for range n {
+			tasks = append(tasks, SubmitRequest{Key: k, Payload: []byte("{}")})
+		}
+	}
+	if _, err := c.SubmitMany(context.Background(), queue, tasks); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func keysOf(grants []Grant) map[string]int {
+	n := make(map[string]int)
+	for _, g := range grants {
+		n[g.Key]++
+	}
+	return n
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// Keys take turns by weight, whatever one of them has waiting, in order within a key.
+func TestKeysTakeTurns(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "70/1s:70", byKey(KeySpec{Weight: 1}, map[string]KeyRule{"two": {Weight: ptr(2)}, "four": {Weight: ptr(4)}}))
+		submitKeys(t, c, "q", 900, "one", "two", "four")
+		s := newWorker(t, c, "w")
+		got, last := map[string]int{}, map[string]string{}
+		for range 10 {
+			g := claimN(t, s, 128).Grants
+			var out []Outcome
+			for _, x := range g {
+				got[x.Key]++
+				if x.ID <= last[x.Key] {
+					t.Fatalf("key %s: %s after %s", x.Key, x.ID, last[x.Key])
+				}
+				last[x.Key] = x.ID
+				out = append(out, report(x, Done, 0, ""))
+			}
+			settle(t, s, out...)
+			forward(t, c, time.Second)
+		}
+		n := float64(got["one"])
+		if r := float64(got["two"]) / n; r < 1.95 || r > 2.05 {
+			t.Errorf("%v", got)
+		}
+		if r := float64(got["four"]) / n; r < 3.9 || r > 4.1 {
+			t.Errorf("%v", got)
+		}
+		checkInvariants(t, c)
+	})
+}
+
+// A key has its own rate and cap; what blocks it blocks no other.
+func TestKeyLimits(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		ctx := context.Background()
+		newQueue(t, c, "q", "", byKey(KeySpec{Rates: rates(t, "1/1m:2"), Concurrency: 3, Weight: 1},
+			map[string]KeyRule{"big": {Rates: ptr(rates(t, "1/1m:20")), Concurrency: ptr(10)}}))
+		if _, err := c.Submit(ctx, SubmitRequest{Queue: "q"}); err == nil {
+			t.Error("a task without a key is taken in")
+		}
+		submitKeys(t, c, "q", 30, "a", "b", "big")
+		s := newWorker(t, c, "w")
+		g := claimN(t, s, 64).Grants
+		if n := keysOf(g); n["a"] != 2 || n["b"] != 2 || n["big"] != 10 {
+			t.Fatalf("%v", n)
+		}
+		checkInvariants(t, c)
+		if q := statusOf(t, c, "q"); q.BlockedBy != "keys" || q.ActiveKeys != 3 {
+			t.Errorf("%q %d", q.BlockedBy, q.ActiveKeys)
+		}
+		for _, x := range g {
+			if x.Key == "big" {
+				settle(t, s, report(x, Done, 0, ""))
+			}
+		}
+		if n := keysOf(claimN(t, s, 64).Grants); n["big"] != 10 || len(n) != 1 {
+			t.Errorf("after the settle: %v", n)
+		}
+		forward(t, c, time.Minute)
+		if n := keysOf(claimN(t, s, 64).Grants); n["a"] != 1 || n["b"] != 1 || n["big"] != 0 {
+			t.Errorf("a minute later: %v", n)
+		}
+		checkInvariants(t, c)
+		// an exception goes, live: the key is as all others, and may not go beyond
+		if err := c.UpdateQueue(ctx, "q", QueueChange{Exceptions: map[string]*KeyRule{"big": nil, "a": {Concurrency: ptr(0), Rates: ptr(rates(t, "unlimited"))}}}); err != nil {
+			t.Fatal(err)
+		}
+		checkInvariants(t, c)
+		if n := keysOf(claimN(t, s, 64).Grants); n["a"] != 27 || len(n) != 1 {
+			t.Errorf("after the change of exceptions: %v", n)
+		}
+	})
+}
+
+// A key without work keeps no state once its bucket is full.
+func TestKeyStateGoes(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "", byKey(KeySpec{Rates: rates(t, "1/10s"), Weight: 1}, nil))
+		var keys []string
+		for i := range 40 {
+			keys = append(keys, fmt.Sprint("k", i))
+		}
+		submitKeys(t, c, "q", 1, keys...)
+		s := newWorker(t, c, "w")
+		var out []Outcome
+		for _, g := range claimN(t, s, 64).Grants {
+			out = append(out, report(g, Done, 0, ""))
+		}
+		settle(t, s, out...)
+		checkInvariants(t, c)
+		forward(t, c, 11*time.Second)
+		tick(t, s)
+		if n := c.rdb.HLen(context.Background(), c.keys.prefix+"keys:q").Val(); n != 0 || len(out) != 40 {
+			t.Errorf("%d states of keys are left of %d", n, len(out))
+		}
+		checkInvariants(t, c)
+	})
+}
+
+// The default rate of keys changes for blocked keys too, and accrues from the change on.
+func TestKeyRateChanges(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		ctx := context.Background()
+		newQueue(t, c, "q", "", byKey(KeySpec{Rates: rates(t, "1/1h"), Weight: 1}, nil))
+		var keys []string
+		for i := range 150 {
+			keys = append(keys, fmt.Sprint("k", i))
+		}
+		submitKeys(t, c, "q", 5, keys...)
+		s := newWorker(t, c, "w")
+		drain := func() int {
+			total := 0
+			for {
+				g := claimN(t, s, 128).Grants
+				var out []Outcome
+				for _, x := range g {
+					out = append(out, report(x, Done, 0, ""))
+				}
+				if len(out) == 0 && total >= 0 {
+					if q := statusOf(t, c, "q"); q.BlockedBy == "keys" {
+						return total
+					}
+				}
+				settle(t, s, out...)
+				total += len(out)
+			}
+		}
+		if n := drain(); n != 150 {
+			t.Fatalf("%d", n)
+		}
+		forward(t, c, 30*time.Minute)
+		fast := &KeySpec{Rates: rates(t, "1/1m:3"), Weight: 1}
+		if err := c.UpdateQueue(ctx, "q", QueueChange{Key: &fast}); err != nil {
+			t.Fatal(err)
+		}
+		if n := drain(); n != 0 {
+			t.Errorf("%d grants at once after the change", n)
+		}
+		checkInvariants(t, c)
+		forward(t, c, time.Minute)
+		if n := drain(); n != 150 {
+			t.Errorf("%d grants a minute after it", n)
+		}
+		checkInvariants(t, c)
+		var none *KeySpec
+		if err := c.UpdateQueue(ctx, "q", QueueChange{Key: &none}); !errors.Is(err, ErrConflict) {
+			t.Errorf("%v", err)
+		}
+		if n, err := c.Purge(ctx, "q"); err != nil || n != 450 {
+			t.Errorf("purged %d, %v", n, err)
+		}
+		checkInvariants(t, c)
+		if err := c.RemoveQueue(ctx, "q", true); err != nil {
+			t.Error(err)
+		}
+		for _, key := range c.rdb.Keys(ctx, "*").Val() {
+			for _, part := range []string{"lane", "key"} {
+				if len(key) > 9 && key[7:7+len(part)] == part {
+					t.Errorf("left behind: %s", key)
+				}
+			}
+		}
+	})
+}
+
+// Given back, retried, cancelled and scheduled tasks stay with their key, in its order.
+func TestKeysKeepTheirOrder(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		ctx := context.Background()
+		newQueue(t, c, "q", "", byKey(KeySpec{Concurrency: 2, Weight: 1}, nil))
+		submitKeys(t, c, "q", 4, "a", "b")
+		if _, err := c.Submit(ctx, SubmitRequest{Queue: "q", Key: "a", In: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		s := newWorker(t, c, "w")
+		first := claimN(t, s, 64).Grants
+		if n := keysOf(first); n["a"] != 2 || n["b"] != 2 {
+			t.Fatalf("%v", n)
+		}
+		// back in the order in which they were, whatever order they come back in
+		settle(t, s, report(first[3], GiveBack, 1, ""))
+		settle(t, s, report(first[0], GiveBack, 1, ""), report(first[1], Throttled, 0, ""), report(first[2], Failed, 0, "x"))
+		checkInvariants(t, c)
+		again := claimN(t, s, 64).Grants
+		order := func(list []Grant) map[string][]string {
+			ids := make(map[string][]string)
+			for _, g := range list {
+				ids[g.Key] = append(ids[g.Key], g.ID)
+			}
+			return ids
+		}
+		before, after := order(first), order(again)
+		for key := range before {
+			failed := 0
+			for _, id := range before[key] {
+				if id == first[2].ID {
+					failed++
+					continue
+				}
+				if len(after[key]) <= 0 || after[key][0] != id && failed == 0 {
+					t.Errorf("key %s: %v, then %v", key, before[key], after[key])
+				}
+				break
+			}
+		}
+		forward(t, c, 2*time.Minute)
+		waiting, err := c.Tasks(ctx, "q", "waiting", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range waiting {
+			if _, err := c.Cancel(ctx, task.ID); err != nil {
+				t.Errorf("%s: %v", task.ID, err)
+			}
+		}
+		checkInvariants(t, c)
+		var out []Outcome
+		for _, g := range again {
+			out = append(out, report(g, Done, 0, ""))
+		}
+		settle(t, s, out...)
+		for range 5 {
+			g := claimN(t, s, 64).Grants
+			out = nil
+			for _, x := range g {
+				out = append(out, report(x, Done, 0, ""))
+			}
+			settle(t, s, out...)
+		}
+		checkInvariants(t, c)
+		if q := statusOf(t, c, "q"); q.Waiting+q.Scheduled+q.Running != 0 {
+			t.Errorf("%+v", q)
+		}
+	})
+}
