@@ -243,6 +243,91 @@ func TestDamagedTaskHoldsNobodyUp(t *testing.T) {
 	})
 }
 
+// A setting that cannot be read is its queue's own matter, too: the other queues go on,
+// and nothing of the damaged one is lost.
+func TestDamagedSettingHoldsNobodyUp(t *testing.T) {
+	onBoth(t, func(t *testing.T, base *Client) {
+		ctx := context.Background()
+		settings := append(DefaultQueue("echo").fields(), "no", "", "index", "", "work", "", "held", "")
+		for i := 0; i < len(settings); i += 2 {
+			field := settings[i].(string)
+			t.Run(field, func(t *testing.T) {
+				c, err := New(base.rdb, Options{Namespace: field})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, name := range []string{"bad", "good"} {
+					newQueue(t, c, name, "1000/1s:1000")
+					submitN(t, c, name, 6)
+				}
+				s := newWorker(t, c, "w")
+				first := claimN(t, s, 4).Grants
+				if err := c.rdb.HSet(ctx, c.keys.prefix+"q:bad", field, "{").Err(); err != nil {
+					t.Fatal(err)
+				}
+				for _, grants := range [][]Grant{first, claimN(t, s, 16).Grants} {
+					var out []Outcome
+					for _, x := range grants {
+						kind := Done
+						if x.Queue == "bad" {
+							kind = Failed
+						}
+						out = append(out, report(x, kind, 0, "boom"))
+					}
+					if n := settle(t, s, out...); n != 0 {
+						t.Errorf("%d outcomes did not count", n)
+					}
+				}
+				tick(t, s)
+				queues, err := c.Queues(ctx)
+				if err != nil || len(queues) != 2 {
+					t.Fatal(queues, err)
+				}
+				bad, good := queues[0], queues[1]
+				if good.Completed != 6 || good.Running != 0 {
+					t.Errorf("good: %+v", good)
+				}
+				if bad.Waiting+bad.Scheduled+bad.Dead != 6 || bad.Running != 0 {
+					t.Errorf("bad: %+v", bad)
+				}
+			})
+		}
+	})
+}
+
+// A rate that cannot be read is not the lack of one: nothing starts until it is set again.
+func TestDamagedRateStartsNothing(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		ctx := context.Background()
+		newQueue(t, c, "q", "1/1h:3")
+		submitN(t, c, "q", 6)
+		if err := c.rdb.HSet(ctx, c.keys.prefix+"q:q", "rate", "1/1h:3").Err(); err != nil {
+			t.Fatal(err)
+		}
+		s := newWorker(t, c, "w")
+		if n := len(claimN(t, s, 8).Grants); n != 0 {
+			t.Errorf("%d grants without a rate that can be read", n)
+		}
+		if q := statusOf(t, c, "q"); q.Held != "damaged" || q.BlockedBy != "damaged" || q.Waiting != 6 {
+			t.Errorf("%+v", q)
+		}
+		if h, err := c.Health(ctx); err != nil || h.Status != Unhealthy || !strings.Contains(h.Reasons[0], `the rate of queue "q" cannot be read`) {
+			t.Errorf("%+v %v", h, err)
+		}
+		if r, err := c.Submit(ctx, SubmitRequest{Queue: "q"}); err != nil || !r.EarliestStart.IsZero() {
+			t.Errorf("%+v %v", r, err)
+		}
+		set := rate(t, "1/1h:2")
+		if err := c.UpdateQueue(ctx, "q", QueueChange{Rate: &set}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(claimN(t, s, 8).Grants); n != 2 {
+			t.Errorf("%d grants at 1/1h:2", n)
+		}
+		checkInvariants(t, c)
+	})
+}
+
 // life has a queue go through all that a queue and a worker can do, and removes it.
 func life(t *testing.T, c *Client) {
 	t.Helper()

@@ -18,7 +18,7 @@ type Queue struct {
 	Undeclared bool       // its owner's file has it no more: held, kept
 	Declared   *QueueSpec // what the file says, where that differs from what is in force
 	Created    time.Time
-	Held       string // "", "paused" or "undeclared"
+	Held       string // "", "paused", "undeclared", or "damaged": its rate cannot be read
 
 	Waiting, Scheduled, Running, Dead int64
 	Ended                             int64 // done, cancelled and expired ones that are kept (History)
@@ -30,7 +30,7 @@ type Queue struct {
 	Tokens       float64
 	NextToken    time.Time // when the next whole token is there; zero without a rate
 	FrozenUntil  time.Time // zero unless an upstream's slow-down is in force
-	BlockedBy    string    // "", "paused", "undeclared", "frozen", "rate"; whether a worker serves it: ServiceOf
+	BlockedBy    string    // "", as Held, "frozen", "rate"; whether a worker serves it: ServiceOf
 	At           time.Time // engine time of the snapshot
 }
 
@@ -111,6 +111,9 @@ func readQueue(name string, h map[string]string, now int64) Queue {
 		if d := decodeSpec(h, "d_"); d != q.QueueSpec {
 			q.Declared = &d
 		}
+	}
+	if h["rate"] != "" && q.Rate.IsZero() {
+		q.Held = "damaged"
 	}
 	ready := now
 	if q.Rate.N > 0 {

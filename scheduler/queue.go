@@ -115,12 +115,14 @@ func encodeRate(r ratelimit.Rate) string {
 	return fmt.Sprintf("%d %d %d", r.N, r.Period.Microseconds(), r.Burst)
 }
 
+// decodeRate returns the zero Rate for what encodeRate has not written.
 func decodeRate(s string) ratelimit.Rate {
 	var r ratelimit.Rate
 	var us int64
-	if n, _ := fmt.Sscanf(s, "%d %d %d", &r.N, &us, &r.Burst); n == 3 {
-		r.Period = time.Duration(us) * time.Microsecond
+	if n, _ := fmt.Sscanf(s, "%d %d %d", &r.N, &us, &r.Burst); n != 3 {
+		return ratelimit.Rate{}
 	}
+	r.Period = time.Duration(us) * time.Microsecond
 	return r
 }
 

@@ -65,14 +65,17 @@ local function settle_queue(name, worker, batch, now)
     return -- the queue was removed while they ran
   end
   local v = redis.call('HMGET', K_QUEUE .. name, 'attempts', 'retry_min', 'retry_max', 'jitter', 'done', 'failed', 'dead', 'wasted', 'no')
-  local mine, number = {}, string.format('-%x', tonumber(v[9]))
+  local no = tonumber(v[9])
+  local mine, number = {}, no and string.format('-%x', no)
   for _, t in ipairs(batch) do
-    if string.sub(t.id, 14) == number then -- else of a removed queue that had this name
+    if not number or string.sub(t.id, 14) == number then -- else of a removed queue that had this name
       mine[#mine + 1] = t
     end
   end
   batch = mine
-  local most, dead = tonumber(v[1]), tonumber(v[7]) or 0
+  -- settings that cannot be read: no retry; the task is dead, which loses nothing
+  local min, max, jitter = tonumber(v[2]), tonumber(v[3]), tonumber(v[4])
+  local most, dead = min and max and jitter and tonumber(v[1]) or 0, tonumber(v[7]) or 0
   local done, failed, wasted = tonumber(v[5]) or 0, tonumber(v[6]) or 0, tonumber(v[8]) or 0
   local ends, back, later, died, recs, other = {}, {}, {}, {}, {}, {}
   for _, t in ipairs(batch) do
@@ -139,7 +142,7 @@ local function settle_queue(name, worker, batch, now)
         else
           local d = t.number
           if o == 'failed' then
-            d = retry_delay(tonumber(v[2]), tonumber(v[3]), tonumber(v[4]), k, t.number)
+            d = retry_delay(min, max, jitter, k, t.number)
           end
           later[#later + 1] = now + d
           later[#later + 1] = t.id

@@ -19,6 +19,9 @@ local function load_queue(name)
   if v[2] and v[2] ~= '' then
     local n, p, b = string.match(v[2], '^(%d+) (%d+) (%d+)$')
     q.n, q.p, q.b = tonumber(n), tonumber(p), tonumber(b)
+    if not n then
+      q.held = 'damaged' -- a rate that cannot be read is not the lack of one
+    end
   end
   return q
 end
@@ -37,7 +40,7 @@ local function token_at(q, full_at, rem)
 end
 
 -- next_at returns the earliest instant at which it is worth asking for a task of
--- the queue, not before now; nil when it has none or is held (paused, undeclared).
+-- the queue, not before now; nil when it has none or is held (paused, undeclared, damaged).
 local function next_at(q, now)
   if q.held then
     return nil
