@@ -13,7 +13,7 @@ import (
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
-var envelopeFields = []string{"payload", "id", "type", "key", "headers", "in", "at"}
+var envelopeFields = []string{"payload", "id", "type", "key", "headers", "cost", "in", "at"}
 
 // task reads one line of a bulk as a task: a payload, or an envelope with one in it. It
 // finds all that a submit would refuse.
@@ -107,6 +107,8 @@ func envelopeField(r *scheduler.SubmitRequest, name string, value json.RawMessag
 			r.Headers[k] = *v
 		}
 		return nil
+	case "cost":
+		return costField(r, value)
 	case "in":
 		var s string
 		if err := text(name, value, &s); err != nil {

@@ -72,11 +72,14 @@ func classify(err error) (code int, word string) {
 		unconfirmed *unconfirmedError
 		invalid     *scheduler.InvalidError
 		rate        *ratelimit.ParseError
+		unknown     *ratelimit.UnknownLimitError
+		capacity    *ratelimit.CapacityError
 		timeout     *timeoutError
+		denied      *notGrantedError
 		away        *scheduler.UnreachableError
 	)
 	switch {
-	case errors.As(err, &usage), errors.As(err, &rate):
+	case errors.As(err, &usage), errors.As(err, &rate), errors.As(err, &capacity):
 		return exitUsage, "usage"
 	case errors.As(err, &payload), errors.As(err, &diagnostics):
 		return exitInvalid, "invalid"
@@ -84,12 +87,12 @@ func classify(err error) (code int, word string) {
 		return exitInvalid, "invalid"
 	case errors.As(err, &invalid):
 		return exitUsage, "usage"
-	case errors.As(err, &notFound):
+	case errors.As(err, &notFound), errors.As(err, &unknown):
 		return exitNotFound, "not_found"
 	case errors.As(err, &unconfirmed), errors.Is(err, scheduler.ErrQueueExists),
 		errors.Is(err, scheduler.ErrTaskExists), errors.Is(err, scheduler.ErrConflict):
 		return exitConflict, "conflict"
-	case errors.As(err, &timeout):
+	case errors.As(err, &timeout), errors.As(err, &denied):
 		return exitTimeout, "timeout"
 	case errors.As(err, &away):
 		return exitUnreachable, "unreachable"

@@ -42,7 +42,10 @@ func (d *expiryFlag) Set(s string) error {
 }
 
 // queueFlags are the settings of a queue that create and update share.
-type queueFlags struct{ spec scheduler.QueueSpec }
+type queueFlags struct {
+	spec   scheduler.QueueSpec
+	bounds boundFlags
+}
 
 func (q *queueFlags) register(c *cobra.Command) {
 	q.spec = scheduler.DefaultQueue("")
@@ -57,6 +60,9 @@ func (q *queueFlags) register(c *cobra.Command) {
 	f.Var((*expiryFlag)(&s.ExpireAfter), "expire-after", "`time` without a task after which the queue goes, or never")
 	f.IntVar(&s.MaxLength, "max-length", s.MaxLength, "`number` of waiting and scheduled tasks above which a submit is refused; 0 for no bound")
 	f.IntVar(&s.History, "history", s.History, "`number` of ended tasks that are kept")
+	f.IntVar(&s.Concurrency, "concurrency", 0, "`number` of its tasks that run at once, over all workers; 0 for any number")
+	f.Int64Var(&s.DebtMax, "debt-max", 0, "`number` of tokens below zero to which a reported actual cost may take its bucket")
+	q.bounds.register(c)
 }
 
 // change is what was given on the command line, and nothing else.
@@ -68,6 +74,7 @@ func (q *queueFlags) change(c *cobra.Command) scheduler.QueueChange {
 		RetryMin: given(c, "retry-min", &s.Retry.Min), RetryMax: given(c, "retry-max", &s.Retry.Max),
 		Jitter: given(c, "jitter", &s.Retry.Jitter), History: given(c, "history", &s.History),
 		ExpireAfter: given(c, "expire-after", &s.ExpireAfter), MaxLength: given(c, "max-length", &s.MaxLength),
+		Concurrency: given(c, "concurrency", &s.Concurrency), DebtMax: given(c, "debt-max", &s.DebtMax),
 	}
 }
 
@@ -80,9 +87,12 @@ func given[T any](c *cobra.Command, flag string, v *T) *T {
 }
 
 // parseRates reads rates with commas between, or "unlimited" as none.
-func parseRates(s string) (rs ratelimit.Rates, err error) {
-	err = rs.UnmarshalText([]byte(s))
-	return rs, err
+func parseRates(s string) (ratelimit.Rates, error) {
+	rates, err := ratelimit.ParseRates(s)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return rates, nil
 }
 
 // checkName refuses what cannot be a name before Redis is asked for it.

@@ -62,6 +62,14 @@ func optional[T comparable](v T) *T {
 	return &v
 }
 
+// list is never null in JSON.
+func list[T any](v []T) []T {
+	if v == nil {
+		return []T{}
+	}
+	return v
+}
+
 // content is bytes of a task in JSON: as the value they are, if they are JSON, else as
 // a string; null when there are none.
 func content(b []byte) any {

@@ -15,7 +15,7 @@ func (s *snapshot) hints() []string {
 	var out []string
 	for _, f := range []func(*snapshot) []string{
 		(*snapshot).hintUnserved, (*snapshot).hintDown, (*snapshot).hintFull, (*snapshot).hintLost,
-		(*snapshot).hintHeld, (*snapshot).hintFrozen, (*snapshot).hintDead,
+		(*snapshot).hintHeld, (*snapshot).hintFrozen, (*snapshot).hintFrozenLimits, (*snapshot).hintNever, (*snapshot).hintDead,
 	} {
 		out = append(out, f(s)...)
 	}
@@ -149,6 +149,43 @@ func (s *snapshot) hintFrozen() []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("upstream said slow down: %s frozen, for up to %s", &c, span(longest.Round(time.Second)))}
+}
+
+// hintFrozenLimits are the named limits and keys at which queues wait for the end of a
+// freeze.
+func (s *snapshot) hintFrozenLimits() (out []string) {
+	by, longest := s.bound(func(q *sampled) bool { return q.Binding.Why == "frozen" && q.FrozenUntil.IsZero() })
+	for _, limit := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, fmt.Sprintf("upstream said slow down: %s frozen, for up to %s, and %s in %s",
+			safe(limit), span(longest[limit].Round(time.Second)), waitOf(by[limit].waiting), by[limit]))
+	}
+	return out
+}
+
+func (s *snapshot) hintNever() (out []string) {
+	by, _ := s.bound(func(q *sampled) bool { return q.Binding.Why == "never" })
+	for _, limit := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, fmt.Sprintf("the next task of %s costs more than the capacity of %s; raise its burst, or cancel the task", by[limit], safe(limit)))
+	}
+	return out
+}
+
+// bound are the queues whose next task a limit holds up, by that limit, and how long.
+func (s *snapshot) bound(of func(*sampled) bool) (by map[string]*crowd, longest map[string]time.Duration) {
+	by, longest = map[string]*crowd{}, map[string]time.Duration{}
+	for i := range s.queues {
+		q := &s.queues[i]
+		if q.Binding == nil || q.Held != "" || !of(q) {
+			continue
+		}
+		limit := q.Binding.Limit
+		if by[limit] == nil {
+			by[limit] = &crowd{}
+		}
+		by[limit].add(q)
+		longest[limit] = max(longest[limit], q.Binding.Next.Sub(q.At))
+	}
+	return by, longest
 }
 
 func (s *snapshot) hintDead() []string {

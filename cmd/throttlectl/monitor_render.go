@@ -92,62 +92,6 @@ func workerRows(s snapshot, width, most int) []string {
 	return lines
 }
 
-// rows are the queues as lines, a header first.
-type rows struct {
-	lines   []string
-	waiting []int64 // tasks, of each queue
-}
-
-// queueRows lays out the queues that a screen could show at most.
-func queueRows(s snapshot, width int, wide bool) rows {
-	if len(s.queues) == 0 {
-		return rows{lines: []string{clip("No queues; make one: throttlectl queue create RATE", width)}}
-	}
-	t := grid{
-		{head: "QUEUE", least: 8}, {head: "HANDLER", least: 6, extra: 4}, {head: "POOL", least: 4, extra: 2}, {head: "RATE", least: 7}, {head: "STATE", drop: 4, least: 6},
-		{head: "TOKENS", least: 5, drop: 5}, {head: "WAITING", short: "WAIT", right: true}, {head: "SCHEDULED", right: true, extra: 3},
-		{head: "RUNNING", short: "RUN", right: true}, {head: "DEAD", right: true, extra: 5}, {head: "DONE", right: true, drop: 3},
-		{head: "FAILED", short: "FAIL", right: true, drop: 2}, {head: "STARTS/S", short: "ST/S", right: true}, {head: "WORKERS", right: true, extra: 1},
-		{head: "BLOCKED BY", least: 6},
-	}
-	var r rows
-	for i := range s.queues {
-		q := &s.queues[i]
-		r.waiting = append(r.waiting, q.Waiting)
-		if i >= maxScreen {
-			continue
-		}
-		reached := "-"
-		if q.reached >= 0 {
-			reached = perSecond(q.reached)
-		}
-		tokens := "-"
-		if len(q.Rates) > 0 {
-			tokens = fmt.Sprintf("%s/%s", tokenLevel(q.Tokens), number(q.Capacity, wide))
-		}
-		t.add(q.Name, q.Handler, q.Pool, q.Rates.String(), queueState(q.Queue), tokens, number(q.Waiting, wide), number(q.Scheduled, wide),
-			number(q.Running, wide), number(q.Dead, wide), number(q.Completed, wide), number(q.Failed, wide), reached,
-			count(int64(q.Workers-q.Down)), q.blocks())
-	}
-	r.lines = t.lines(width)
-	return r
-}
-
-// first are the header and the rows that fit, and how many there are more.
-func (r rows) first(most, width int) []string {
-	most = max(2, most)
-	if len(r.lines) <= most && len(r.waiting) < maxScreen {
-		return r.lines
-	}
-	shown := min(most, len(r.lines)) - 1 // one line for the rest
-	var waiting int64
-	for _, n := range r.waiting[shown-1:] {
-		waiting += n
-	}
-	rest := fmt.Sprintf("… and %s with %s waiting", plural(int64(len(r.waiting)-shown+1), "more queue"), plural(waiting, "task"))
-	return append(r.lines[:shown:shown], clip(rest, width))
-}
-
 // hintLines are hints, broken to the width, in at most most lines.
 func hintLines(hints []string, width, most int) []string {
 	var out []string

@@ -108,7 +108,7 @@ func (q *sampled) class() int {
 	switch {
 	case q.unserved():
 		return 0
-	case q.Waiting > 0 && (q.Held != "" || !q.FrozenUntil.IsZero() || q.starved()):
+	case q.Waiting > 0 && (q.Held != "" || !q.FrozenUntil.IsZero() || q.starved() || q.stuck()):
 		return 1
 	case q.Waiting > 0 || q.Running > 0:
 		return 2
@@ -128,6 +128,12 @@ func (q *sampled) starved() bool {
 	return q.full && q.Waiting > 0 && q.Held == "" && q.FrozenUntil.IsZero() && !q.unserved() && q.BlockedBy == ""
 }
 
+// stuck tells that its next task waits for what takes long or never comes: the end of a
+// freeze, or a capacity above its cost.
+func (q *sampled) stuck() bool {
+	return q.Binding != nil && (q.Binding.Why == "frozen" || q.Binding.Why == "never")
+}
+
 // blocks is blockedBy in a few letters.
 func (q *sampled) blocks() string {
 	switch {
@@ -143,6 +149,8 @@ func (q *sampled) blocks() string {
 		return "rate " + tenths(q.NextToken.Sub(q.At))
 	case q.starved():
 		return "slots full"
+	case q.BlockedBy != "" && q.Binding != nil:
+		return bindingBrief(q.Binding, q.At)
 	}
 	return q.BlockedBy
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +148,29 @@ func TestMonitorHints(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Queues under several limits: what binds, places, an override, keys, and their hints.
+func TestMonitorOfLimits(t *testing.T) {
+	t.Parallel()
+	frozen, dear, capped := pictured(), pictured(), pictured()
+	frozen.Name, frozen.Binding = "frozen", &scheduler.Binding{Limit: `limit "github"`, Why: "frozen", Need: 1, Next: noon.Add(9 * time.Second)}
+	dear.Name, dear.BlockedBy, dear.Binding = "dear", "never", &scheduler.Binding{Limit: `limit "openai"`, Why: "never", Need: 1200}
+	capped.Name, capped.BlockedBy, capped.Binding, capped.Key, capped.Limits = "capped", "concurrency", &scheduler.Binding{Limit: "queue", Why: "concurrency", Need: 1}, nil, nil
+	s := newSnapshot([]scheduler.Queue{pictured(), frozen, dear, capped}, picturedWorkers(), noon)
+	s.namespace, s.interval = "acme", time.Second
+	for _, size := range []struct{ width, height int }{{200, 50}, {80, 24}} {
+		for i := range s.queues {
+			s.queues[i].Override.Until = time.Now()
+			if size.width == 80 {
+				s.queues[i].Override = nil // half a clock would stand there
+			}
+		}
+		text := clockForm.ReplaceAllString(strings.Join(render(s, size.width, size.height), "\n"), "hh:mm:ss")
+		goldenScreen(t, fmt.Sprintf("monitor-%dx%d-limits.txt", size.width, size.height), text+"\n")
+	}
+}
+
+var clockForm = regexp.MustCompile(`\d\d:\d\d:\d\d`)
 
 func TestMonitorNumbers(t *testing.T) {
 	t.Parallel()

@@ -19,18 +19,29 @@ func (a *app) queueCreateCommand() *cobra.Command {
 		Long: `Creates a queue and prints its name, and nothing else, on standard output.
 
 RATE is N/PERIOD[:BURST]: 10/1m is 10 tasks a minute, one each 6 seconds; 10/1m:5 is
-the same, but after a pause up to 5 may start at once.
+the same, but after a pause up to 5 may start at once. Several, with commas between, all
+hold: 10/1s,300/15m.
+
+A task starts when all that it is under has room: the queue's own rates and concurrency,
+each limit named with --limit (see limit set), and with --key-rate, --key-concurrency or
+--key-weight the bounds of its key. Then every task has a key (submit --key), and keys
+with work take turns by weight; --exception gives one key bounds of its own.
 
 Without --handler the queue gets the handler that live workers announce, if it is the
 only one. A queue that exists is left as it is (exit code 4): see queue update.`,
 		Example: `  throttlectl queue create 10/1m:5 --name emails --handler smtp
   throttlectl queue create unlimited --max-attempts 3
+  throttlectl queue create 10/1s,300/15m:20 --name deploys --limit github --concurrency 8
+  throttlectl queue create unlimited --name mails --key-rate 5/1s --exception 'acme:rate=50/1s,weight=4'
   QUEUE=$(throttlectl queue create 100/1s)`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			spec := flags.spec
 			var err error
 			if spec.Rates, err = parseRates(args[0]); err != nil {
+				return err
+			}
+			if err := flags.bounds.into(c, &spec); err != nil {
 				return err
 			}
 			if err := checkNew(c, name, spec); err != nil {

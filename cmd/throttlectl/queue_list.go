@@ -1,7 +1,8 @@
 package main
 
 import (
-	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -39,23 +40,32 @@ func (s *session) listQueues() error {
 		s.a.note("No queues in namespace %q; throttlectl queue create makes one.", s.Namespace())
 		return nil
 	}
-	rows := make([][]string, len(queues))
-	for i, q := range queues {
-		rows[i] = []string{q.Name, q.Handler, q.Pool, count(q.Waiting), count(q.Scheduled), count(q.Running), count(q.Dead),
-			q.Rates.String(), tokens(q), queueState(q), blockedBy(q, workers)}
-	}
-	s.a.table([]string{"QUEUE", "HANDLER", "POOL", "WAITING", "SCHEDULED", "RUNNING", "DEAD", "RATE", "TOKENS", "STATE", "BLOCKED BY"}, rows)
+	s.a.table(queueTable(queues, workers))
 	return nil
 }
 
-// tokens is how full a queue's bucket is, and when its next token comes.
-func tokens(q scheduler.Queue) string {
-	if len(q.Rates) == 0 {
-		return "-"
+// queueTable has a column of limits where a queue names some.
+func queueTable(queues []scheduler.Queue, workers []scheduler.Worker) (header []string, rows [][]string) {
+	named := slices.ContainsFunc(queues, func(q scheduler.Queue) bool { return len(q.Limits) > 0 })
+	header = []string{"QUEUE", "HANDLER", "POOL", "WAITING", "SCHEDULED", "RUNNING", "DEAD", "RATE", "TOKENS", "STATE", "BLOCKED BY"}
+	if named {
+		header = slices.Insert(header, 8, "LIMITS")
 	}
-	s := fmt.Sprintf("%s/%s", level(q.Tokens), count(q.Capacity))
-	if wait := q.NextToken.Sub(q.At); wait > 0 {
-		s += ", next in " + span(wait)
+	for _, q := range queues {
+		row := []string{q.Name, q.Handler, q.Pool, count(q.Waiting), count(q.Scheduled), runningOf(q), count(q.Dead),
+			rateText(q.Rates, q.Override), tokens(q.Rates, q.Bucket), queueState(q), blockedText(q, workers)}
+		if named {
+			row = slices.Insert(row, 8, strings.Join(q.Limits, ", "))
+		}
+		rows = append(rows, row)
 	}
-	return s
+	return header, rows
+}
+
+// runningOf is how many of a queue's tasks run, and how many may.
+func runningOf(q scheduler.Queue) string {
+	if q.Concurrency == 0 {
+		return count(q.Running)
+	}
+	return count(q.Running) + "/" + count(int64(q.Concurrency))
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -51,26 +53,22 @@ func queueFacts(q scheduler.Queue, workers []scheduler.Worker) [][2]string {
 		{"queue", q.Name},
 		{"state", queueState(q)},
 		{"blocked by", blocked},
-		{"rate", fmt.Sprintf("%s (%s)", q.Rates, ratesWords(q.Rates))},
 	}
-	if len(q.Rates) > 0 {
-		next := "full"
-		if wait := q.NextToken.Sub(q.At); wait > 0 {
-			next = "next in " + span(wait)
-		}
-		rows = append(rows, [2]string{"tokens", fmt.Sprintf("%s of %s, %s", level(q.Tokens), count(q.Capacity), next)})
+	if q.Binding != nil {
+		rows = append(rows, [2]string{"held up by", bindingText(q.Binding, q.At)})
 	}
-	if !q.FrozenUntil.IsZero() {
-		rows = append(rows, [2]string{"frozen", fmt.Sprintf("until %s, for %s: the upstream said slow down", clock(q.FrozenUntil), span(q.FrozenUntil.Sub(q.At)))})
-	}
+	rows = append(rows, bucketFacts(q.LimitSpec, q.Bucket)...)
+	rows = append(rows, boundFacts(q)...)
 	rows = append(rows,
 		[2]string{"waiting", count(q.Waiting)},
 		[2]string{"scheduled", count(q.Scheduled)},
-		[2]string{"running", count(q.Running)},
+		[2]string{"running", runningText(q.Running, q.Concurrency)},
 		[2]string{"dead", count(q.Dead)},
 		[2]string{"completed", count(q.Completed)},
 		[2]string{"failed runs", count(q.Failed)},
-		[2]string{"tokens spent", fmt.Sprintf("%s (%s of them given back without a start)", count(q.TokensSpent), count(q.TokensWasted))},
+	)
+	rows = append(rows, spentFacts(q.TokensSpent, q.TokensWasted, q.Credited, q.Owed, q.Cut)...)
+	rows = append(rows,
 		[2]string{"handler", q.Handler},
 		[2]string{"pool", q.Pool},
 		[2]string{"served by", servedBy(q, workers)},
@@ -81,13 +79,30 @@ func queueFacts(q scheduler.Queue, workers []scheduler.Worker) [][2]string {
 		[2]string{"expires", expires(q)},
 		[2]string{"created", clock(q.Created)},
 	)
+	rows = append(rows, editFacts(q.LastEdit)...)
 	if q.Owner != "" {
 		rows = append(rows, [2]string{"declared by", fmt.Sprintf("the file of owner %q%s", q.Owner, map[bool]string{true: ", but not any more"}[q.Undeclared])})
 	}
 	if q.Declared != nil {
-		for _, d := range difference(q.QueueSpec, *q.Declared) {
-			rows = append(rows, [2]string{"OVERRIDE", fmt.Sprintf("%s is %s, the file says %s", d.name, d.from, d.to)})
-		}
+		rows = append(rows, overrideFacts(difference(q.QueueSpec, *q.Declared))...)
+	}
+	return rows
+}
+
+// boundFacts are what the queue's tasks are under beside its own limit.
+func boundFacts(q scheduler.Queue) [][2]string {
+	var rows [][2]string
+	if len(q.Limits) > 0 {
+		rows = append(rows, [2]string{"limits", names(q.Limits)})
+	}
+	if q.Key != nil {
+		rows = append(rows, [2]string{"each key", keyText(q.Key)})
+	}
+	for _, key := range slices.Sorted(maps.Keys(q.Exceptions)) {
+		rows = append(rows, [2]string{"key " + key, ruleText(q.Exceptions[key])})
+	}
+	if q.Key != nil {
+		rows = append(rows, [2]string{"active keys", count(q.ActiveKeys)})
 	}
 	return rows
 }
@@ -137,11 +152,31 @@ func reason(q scheduler.Queue, workers []scheduler.Worker) string {
 		return fmt.Sprintf("%s; %s for later.", waits, plural(q.Scheduled, "task")+map[bool]string{true: " is scheduled", false: " are scheduled"}[q.Scheduled == 1])
 	case q.Waiting == 0:
 		return waits + "; a task that is submitted starts as soon as there is a token and a free slot."
-	case q.BlockedBy == "rate":
+	case q.BlockedBy == "rate" && (q.Binding == nil || q.Binding.Why == "rate"):
 		return fmt.Sprintf("%s for tokens: the next comes in %s, and they are all covered in %s.", waits, span(q.NextToken.Sub(q.At)), span(drained(q, q.Waiting)))
+	case q.BlockedBy != "":
+		return waits + ": " + boundReason(q)
 	}
 	n := slots(ws, q.Handler)
 	return fmt.Sprintf("%s and may start now. If none does, all %s of handler %q are taken by other tasks: throttlectl worker list", waits, plural(n, "slot"), q.Handler)
+}
+
+// boundReason is what holds the next task up, where it is not the queue's own rate.
+func boundReason(q scheduler.Queue) string {
+	why := q.BlockedBy + " has no room"
+	if q.Binding != nil {
+		why = bindingText(q.Binding, q.At)
+	}
+	switch q.BlockedBy {
+	case "concurrency":
+		return fmt.Sprintf("all %s of the queue are taken; the next starts when one ends.", plural(int64(q.Concurrency), "place"))
+	case "keys":
+		return fmt.Sprintf("each of %s with work is held up by its own bounds; %s.", plural(q.ActiveKeys, "key"), why)
+	}
+	if name := namedLimit(q.BlockedBy); name != "" {
+		return why + ". See: throttlectl limit show " + name
+	}
+	return why + "."
 }
 
 // whoElse says that nobody serves the queue, and who would, or what live workers of its

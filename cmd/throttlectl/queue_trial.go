@@ -16,7 +16,7 @@ const (
 )
 
 func (a *app) queueTestCommand() *cobra.Command {
-	var payload string
+	var payload, key string
 	var watch bool
 	c := &cobra.Command{
 		Use:   "test NAME COUNT",
@@ -42,12 +42,12 @@ happens, until all have started or Ctrl-C.`,
 				}
 			}
 			if !watch {
-				return a.connected(func(s *session) error { return s.trial(args[0], n, payload, nil) })
+				return a.connected(func(s *session) error { return s.trial(args[0], n, payload, key, nil) })
 			}
 			return a.interruptible(func(stop context.Context) error {
 				return a.steadily(stop, func(l *long) error {
 					var ids []string
-					if err := l.trial(args[0], n, payload, &ids); err != nil {
+					if err := l.trial(args[0], n, payload, key, &ids); err != nil {
 						return err
 					}
 					return l.watchStarts(args[0], ids)
@@ -56,17 +56,18 @@ happens, until all have started or Ctrl-C.`,
 		},
 	}
 	c.Flags().StringVar(&payload, "payload", "", "`JSON` of every task (default {\"test\":1}, {\"test\":2}, …)")
+	c.Flags().StringVar(&key, "key", "", "`key` of every task, for a queue that bounds each key")
 	c.Flags().BoolVar(&watch, "watch", false, "show the starts as they happen, in milliseconds since the first")
 	return c
 }
 
 // trial submits n tasks; their ids are added to ids, unless that is nil.
-func (s *session) trial(queue string, n int, payload string, ids *[]string) error {
+func (s *session) trial(queue string, n int, payload, key string, ids *[]string) error {
 	var first, last scheduler.Receipt
 	for done := 0; done < n; {
 		tasks := make([]scheduler.SubmitRequest, min(trialChunk, n-done))
 		for i := range tasks {
-			tasks[i] = scheduler.SubmitRequest{Queue: queue, Payload: []byte(payload)}
+			tasks[i] = scheduler.SubmitRequest{Queue: queue, Key: key, Payload: []byte(payload)}
 			if payload == "" {
 				tasks[i].Payload = fmt.Appendf(nil, `{"test":%d}`, done+i+1)
 			}

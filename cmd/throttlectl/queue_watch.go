@@ -69,8 +69,8 @@ func (w *watch) explain() error {
 	if err != nil {
 		return err
 	}
-	if why := blockedBy(q, workers); why != "" && why != "rate" {
-		w.a.note("Note: nothing of queue %q starts now: %s", w.queue, why)
+	if why := blockedText(q, workers); why != "" && why != "rate" {
+		w.a.note("Note: nothing of queue %q starts now: %s", w.queue, safe(why))
 	}
 	return nil
 }

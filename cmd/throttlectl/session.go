@@ -22,6 +22,7 @@ func init() { redis.SetLogger(silence{}) }
 // session is a command's connection, and the time it has.
 type session struct {
 	*scheduler.Client
+	rdb    redis.UniversalClient
 	a      *app
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -42,7 +43,7 @@ func (a *app) connected(f func(s *session) error) error {
 	if err != nil {
 		return err
 	}
-	s := &session{Client: client, a: a, cancel: func() {}}
+	s := &session{Client: client, rdb: rdb, a: a, cancel: func() {}}
 	s.restart()
 	defer func() { s.cancel() }()
 	if err := s.wait(cfg.Redis.URL); err != nil {

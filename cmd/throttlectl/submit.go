@@ -18,6 +18,7 @@ const maxDelay = 366 * 24 * time.Hour
 type submitFlags struct {
 	id, kind, key string
 	headers       []string
+	cost          string
 	in, at        string
 }
 
@@ -27,7 +28,10 @@ func (a *app) submitCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "submit QUEUE [JSON|-|@FILE]",
 		Short: "Submit one task, or each line of a file",
-		Long: `Submits one task and tells its id, its position and about when it can start.
+		Long: `Submits one task and tells its id, its position, about when it can start, and the limit
+that holds it up longest. A task of a queue that bounds each key needs --key. With --cost
+it takes more than one token: of all limits, of one by its name, of the queue's own rates
+by the name queue, or of its key's by the name key; 0 takes it out of that limit.
 
 The payload is JSON: given as an argument, read from standard input with "-" or from a
 file with @FILE; without one it is {}. When the command succeeds, the task is in Redis.
@@ -35,14 +39,15 @@ With an id of your own the same task cannot be submitted twice (exit code 4), so
 command can be repeated safely.
 
 With --file each line of a file is the payload of a task; with --envelope it is an
-object {"payload":…} with any of id, type, key, headers, in ("90s") and at (an instant;
-one in the past is now) beside it. All lines are checked before the first is submitted,
+object {"payload":…} with any of id, type, key, headers, cost (3, or {"github":1}), in
+("90s") and at (an instant; one in the past is now) beside it. All lines are checked before the first is submitted,
 and go in in their order. A line without an id gets one by the file's content and its
 number, so that after Ctrl-C, or when Redis was away, the same command with --resume goes
 on: what is in is not submitted again, also when it has run or was purged meanwhile. To
 submit the same lines once more, give them new ids (--envelope).`,
 		Example: `  throttlectl submit emails '{"to":"ann@example.com"}'
   throttlectl submit emails @letter.json --in 1h30m
+  throttlectl submit chats @chat.json --key acme --cost 1,openai_tokens=1200
   generate | throttlectl submit emails - --id order-4711 --header trace=abc
   throttlectl submit emails --file letters.jsonl --resume`,
 		Args: cobra.RangeArgs(1, 2),
@@ -63,6 +68,9 @@ submit the same lines once more, give them new ids (--envelope).`,
 			if r.Payload, err = a.payload(args[1:]); err != nil {
 				return err
 			}
+			if err := r.Validate(a.loaded.MaxPayload); err != nil {
+				return &usageError{err} // the payload has been checked: it is a flag
+			}
 			return a.connected(func(s *session) error { return s.submit(r) })
 		},
 	}
@@ -71,6 +79,7 @@ submit the same lines once more, give them new ids (--envelope).`,
 	f.StringVar(&flags.kind, "type", "", "`type` of the task, by which a handler may route")
 	f.StringVar(&flags.key, "key", "", "`key` of the task, such as a tenant or a host")
 	f.StringArrayVar(&flags.headers, "header", nil, "header `name=value`; may be repeated")
+	f.StringVar(&flags.cost, "cost", "", "`tokens` that it takes of each limit, or LIMIT=TOKENS of one, as in 2,github=1 (default 1)")
 	f.StringVar(&flags.in, "in", "", "start it not before this `duration` from now, such as 90s, 2h or 7d")
 	f.StringVar(&flags.at, "at", "", "start it not before this `instant`, such as 2026-12-31T23:59:00Z")
 	bulk.register(c)
@@ -98,6 +107,11 @@ func (f *submitFlags) request(c *cobra.Command, queue string) (scheduler.SubmitR
 			r.Headers = map[string]string{}
 		}
 		r.Headers[name] = value
+	}
+	if c.Flags().Changed("cost") {
+		if err := parseCost(f.cost, &r); err != nil {
+			return r, err
+		}
 	}
 	var err error
 	if c.Flags().Changed("in") {
@@ -144,17 +158,12 @@ func (s *session) submit(r scheduler.SubmitRequest) error {
 	if receipt.State == "scheduled" {
 		place = ","
 	}
-	s.a.printf("%s %s%s %s\n", receipt.ID, receipt.State, place, start(receipt))
+	s.a.printf("%s %s%s %s%s\n", receipt.ID, receipt.State, place, start(receipt), safe(heldUp(receipt.Binding)))
 	return nil
 }
 
-// submitError tells what came from a flag from what came from the payload, and says
-// when it is unknown whether the task was taken in.
+// submitError says when it is unknown whether the task was taken in.
 func submitError(r scheduler.SubmitRequest, err error) error {
-	var invalid *scheduler.InvalidError
-	if errors.As(err, &invalid) && invalid.What != "payload" {
-		return &usageError{err}
-	}
 	var away *scheduler.UnreachableError
 	if errors.As(err, &away) {
 		if r.ID == "" {

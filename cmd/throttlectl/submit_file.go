@@ -18,7 +18,7 @@ type bulkFlags struct {
 
 func (f *bulkFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.file, "file", "", "submit each line of this `file`, - for standard input")
-	c.Flags().BoolVar(&f.envelope, "envelope", false, "lines of --file are {\"payload\":…} with id, type, key, headers, in, at")
+	c.Flags().BoolVar(&f.envelope, "envelope", false, "lines of --file are {\"payload\":…} with id, type, key, headers, cost, in, at")
 	c.Flags().BoolVar(&f.resume, "resume", false, "go on with a --file that was interrupted: what is in is left out")
 }
 
@@ -38,7 +38,7 @@ func (f *bulkFlags) asked(c *cobra.Command, args []string) (bool, error) {
 	if len(args) > 1 {
 		return true, usagef("--file and a payload exclude each other")
 	}
-	for _, name := range []string{"id", "type", "key", "header", "in", "at"} {
+	for _, name := range []string{"id", "type", "key", "header", "cost", "in", "at"} {
 		if c.Flags().Changed(name) {
 			return true, usagef("--file and --%s exclude each other; with --envelope each line has its own", name)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -57,6 +58,16 @@ func taskFacts(t scheduler.Task) [][2]string {
 	for _, name := range slices.Sorted(maps.Keys(t.Headers)) {
 		add("header "+name, cut(t.Headers[name], maxShown))
 	}
+	add("cost", costText(t.Cost, t.Costs))
+	if t.State == "waiting" {
+		add("position", positionText(t.Position))
+	}
+	if !t.EarliestStart.IsZero() {
+		add("can start", hence(t.EarliestStart, time.Now()))
+	}
+	if t.Binding != nil {
+		add("held up by", bindingText(t.Binding, time.Now()))
+	}
 	add("submitted", fmt.Sprintf("%s, %s", clock(t.SubmittedAt), ago(t.SubmittedAt)))
 	v := viewTask(t)
 	if v.ScheduledAt != nil {
@@ -83,6 +94,17 @@ func taskFacts(t scheduler.Task) [][2]string {
 		add("", "(the result was longer and has been cut)")
 	}
 	return rows
+}
+
+// positionText is how many tasks are before one.
+func positionText(n int64) string {
+	switch {
+	case n < 0:
+		return "more than 10,000 tasks before it"
+	case n == 0:
+		return "the next one"
+	}
+	return plural(n, "task") + " before it"
 }
 
 // shown is a payload or result for a person: JSON on one line.

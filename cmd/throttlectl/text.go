@@ -119,18 +119,6 @@ func exact(d time.Duration) string {
 	return s
 }
 
-// ratesWords says what rates mean together.
-func ratesWords(rs ratelimit.Rates) string {
-	if len(rs) == 0 {
-		return rateWords(ratelimit.Rate{})
-	}
-	words := make([]string, len(rs))
-	for i, r := range rs {
-		words[i] = rateWords(r)
-	}
-	return strings.Join(words, "; ")
-}
-
 // rateWords says what a rate means.
 func rateWords(r ratelimit.Rate) string {
 	if r.IsZero() {

@@ -99,7 +99,7 @@ func flagError(c *cobra.Command, err error) error {
 	if errors.As(err, &bad) {
 		name, cause := bad.GetFlag().Name, errors.Unwrap(err)
 		switch bad.GetFlag().Value.Type() {
-		case "int":
+		case "int", "int64":
 			return usagef("--%s %q is not a whole number", name, bad.GetValue())
 		case "float64":
 			return usagef("--%s %q is not a number", name, bad.GetValue())

@@ -11,7 +11,7 @@ type queueView struct {
 	Name               string   `json:"name"`
 	Handler            string   `json:"handler"`
 	Pool               string   `json:"pool"`
-	Rate               string   `json:"rate"` // canonical, or "unlimited"
+	Rate               string   `json:"rate"` // canonical, with commas between; or "unlimited"
 	State              string   `json:"state"`
 	Paused             bool     `json:"paused"`
 	BlockedBy          *string  `json:"blocked_by"`
@@ -25,8 +25,21 @@ type queueView struct {
 	Capacity           *int64   `json:"capacity"`
 	NextTokenInSeconds *float64 `json:"next_token_in_seconds"`
 
-	TokensSpentTotal   int64         `json:"tokens_spent_total"`
-	TokensWastedTotal  int64         `json:"tokens_wasted_total"`
+	Limits            []string            `json:"limits"`      // that it names
+	Concurrency       int                 `json:"concurrency"` // 0: no cap
+	DebtMax           int64               `json:"debt_max"`
+	Key               *keyView            `json:"key"` // null where keys are not bounded
+	Exceptions        map[string]ruleView `json:"exceptions"`
+	ActiveKeys        int64               `json:"active_keys"` // with waiting tasks
+	Override          *overrideView       `json:"override"`
+	Binding           *bindingView        `json:"binding"` // null where nothing holds its next task up
+	TokensSpentTotal  int64               `json:"tokens_spent_total"`
+	TokensWastedTotal int64               `json:"tokens_wasted_total"`
+	CreditedTotal     int64               `json:"tokens_credited_total"`
+	OwedTotal         int64               `json:"tokens_owed_total"`
+	CutTotal          int64               `json:"tokens_cut_total"` // owed beyond debt_max, not taken
+	LastEdit          *editView           `json:"last_edit"`
+
 	FrozenUntil        *time.Time    `json:"frozen_until"`
 	LiveWorkers        int           `json:"live_workers"` // that serve it
 	TimeoutSeconds     float64       `json:"timeout_seconds"`
@@ -48,15 +61,20 @@ type retryView struct {
 
 // settingsView is what a file declares of a queue that was overridden.
 type settingsView struct {
-	Handler            string    `json:"handler"`
-	Pool               string    `json:"pool"`
-	Rate               string    `json:"rate"`
-	Paused             bool      `json:"paused"`
-	TimeoutSeconds     float64   `json:"timeout_seconds"`
-	Retry              retryView `json:"retry"`
-	History            int       `json:"history"`
-	MaxLength          *int      `json:"max_length"`
-	ExpireAfterSeconds *float64  `json:"expire_after_seconds"`
+	Handler            string              `json:"handler"`
+	Pool               string              `json:"pool"`
+	Rate               string              `json:"rate"`
+	Limits             []string            `json:"limits"`
+	Concurrency        int                 `json:"concurrency"`
+	DebtMax            int64               `json:"debt_max"`
+	Key                *keyView            `json:"key"`
+	Exceptions         map[string]ruleView `json:"exceptions"`
+	Paused             bool                `json:"paused"`
+	TimeoutSeconds     float64             `json:"timeout_seconds"`
+	Retry              retryView           `json:"retry"`
+	History            int                 `json:"history"`
+	MaxLength          *int                `json:"max_length"`
+	ExpireAfterSeconds *float64            `json:"expire_after_seconds"`
 }
 
 // viewQueue needs the workers that are known, to tell whether somebody serves it.
@@ -66,17 +84,18 @@ func viewQueue(q scheduler.Queue, workers []scheduler.Worker) queueView {
 		BlockedBy: optional(blockedBy(q, workers)), LiveWorkers: len(serving(q, workers)),
 		Waiting: q.Waiting, Scheduled: q.Scheduled, Running: q.Running, Dead: q.Dead,
 		CompletedTotal: q.Completed, FailedTotal: q.Failed,
+		Limits: list(q.Limits), Concurrency: q.Concurrency, DebtMax: q.DebtMax, Key: viewKey(q.Key), Exceptions: viewExceptions(q.Exceptions),
+		ActiveKeys: q.ActiveKeys, Override: viewOverride(q.LimitSpec, q.Override), Binding: viewBinding(q.Binding, q.At),
 		TokensSpentTotal: q.TokensSpent, TokensWastedTotal: q.TokensWasted, FrozenUntil: instant(q.FrozenUntil),
+		CreditedTotal: q.Credited, OwedTotal: q.Owed, CutTotal: q.Cut, LastEdit: viewEdit(q.LastEdit),
 		TimeoutSeconds: q.Timeout.Seconds(), Retry: viewRetry(q.Retry), History: q.History, MaxLength: optional(q.MaxLength),
 		ExpireAfterSeconds: optional(q.ExpireAfter.Seconds()), Owner: optional(q.Owner), CreatedAt: instant(q.Created),
 	}
-	if len(q.Rates) > 0 {
-		next := max(0, q.NextToken.Sub(q.At).Seconds())
-		v.Tokens, v.Capacity, v.NextTokenInSeconds = &q.Tokens, &q.Capacity, &next
-	}
+	v.Tokens, v.Capacity, v.NextTokenInSeconds = viewTokens(q.LimitSpec, q.Bucket)
 	if d := q.Declared; d != nil {
 		v.Declared = &settingsView{
 			Handler: d.Handler, Pool: d.Pool, Rate: d.Rates.String(), Paused: d.Paused,
+			Limits: list(d.Limits), Concurrency: d.Concurrency, DebtMax: d.DebtMax, Key: viewKey(d.Key), Exceptions: viewExceptions(d.Exceptions),
 			TimeoutSeconds: d.Timeout.Seconds(), Retry: viewRetry(d.Retry), History: d.History, MaxLength: optional(d.MaxLength),
 			ExpireAfterSeconds: optional(d.ExpireAfter.Seconds()),
 		}
@@ -117,12 +136,27 @@ func blockedBy(q scheduler.Queue, workers []scheduler.Worker) string {
 	return q.BlockedBy
 }
 
-// drained is how long a rate takes until n tasks have their tokens, from the level of
-// the snapshot on.
-func drained(q scheduler.Queue, n int64) time.Duration {
-	if len(q.Rates) == 0 {
-		return 0
+// blockedText is blockedBy for a column. What one task lacks of a queue's own tokens or
+// places stands in others.
+func blockedText(q scheduler.Queue, workers []scheduler.Worker) string {
+	s := blockedBy(q, workers)
+	switch {
+	case s == "" || s != q.BlockedBy || q.Held != "" || q.Binding == nil:
+		return s
+	case q.Binding.Need == 1 && (s == "rate" || s == "concurrency"):
+		return s
+	case s == "keys":
+		return "keys; " + bindingText(q.Binding, q.At)
 	}
-	missing := float64(n) - q.Tokens
-	return time.Duration(max(0, missing) * float64(q.Rates[0].Period) / float64(q.Rates[0].N))
+	return bindingText(q.Binding, q.At)
+}
+
+// drained is how long the slowest rate takes until n tasks have a token each, from the
+// level of the snapshot on.
+func drained(q scheduler.Queue, n int64) time.Duration {
+	longest := 0.0
+	for _, r := range q.Rates {
+		longest = max(longest, (float64(n)-q.Tokens)*float64(r.Period)/float64(r.N))
+	}
+	return time.Duration(longest)
 }

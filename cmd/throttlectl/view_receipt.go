@@ -13,11 +13,21 @@ type receiptView struct {
 	Queue         string     `json:"queue"`
 	State         string     `json:"state"`
 	Position      int64      `json:"position"`       // 0: a token is there now
-	EarliestStart *time.Time `json:"earliest_start"` // null while the queue is held
+	EarliestStart *time.Time `json:"earliest_start"` // by all limits; null while the queue is held
+
+	Binding *bindingView `json:"binding"` // null when it can start now
 }
 
 func viewReceipt(r scheduler.Receipt) receiptView {
-	return receiptView{ID: r.ID, Queue: r.Queue, State: r.State, Position: r.Position, EarliestStart: instant(r.EarliestStart)}
+	return receiptView{ID: r.ID, Queue: r.Queue, State: r.State, Position: r.Position, EarliestStart: instant(r.EarliestStart), Binding: viewBinding(r.Binding, time.Now())}
+}
+
+// heldUp names the limit that holds a task up, behind what is said of it.
+func heldUp(b *scheduler.Binding) string {
+	if b == nil {
+		return ""
+	}
+	return "; " + bindingText(b, time.Now())
 }
 
 // trialView is what queue test submitted, in JSON.
@@ -30,7 +40,7 @@ type trialView struct {
 	LastStart  *time.Time `json:"last_start"`
 }
 
-// start says when a task may start by its queue's rate. The instant is by the clock of
+// start says when a task may start by all its limits. The instant is by the clock of
 // Redis, the distance by ours: between people "about" is enough.
 func start(r scheduler.Receipt) string {
 	wait := time.Until(r.EarliestStart)

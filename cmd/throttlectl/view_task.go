@@ -15,7 +15,12 @@ type taskView struct {
 	Type            *string           `json:"type"`
 	Key             *string           `json:"key"`
 	Headers         map[string]string `json:"headers"`
-	Payload         any               `json:"payload"` // the JSON value; a string if it is none
+	Payload         any               `json:"payload"`        // the JSON value; a string if it is none
+	Cost            int64             `json:"cost"`           // tokens of each limit that costs does not name
+	Costs           map[string]int64  `json:"costs"`          // by limit
+	Position        *int64            `json:"position"`       // of a waiting task: how many are before it, -1 for over 10,000
+	EarliestStart   *time.Time        `json:"earliest_start"` // of a waiting task, by all limits
+	Binding         *bindingView      `json:"binding"`        // the limit that holds a waiting task up
 	Attempts        int               `json:"attempts"`
 	Crashes         int               `json:"crashes"`
 	Throttles       int               `json:"throttles"`
@@ -35,6 +40,13 @@ func viewTask(t scheduler.Task) taskView {
 		Payload: content(t.Payload), Attempts: t.Attempts, Crashes: t.Crashes, Throttles: t.Throttles,
 		LastError: optional(t.LastError), SubmittedAt: instant(t.SubmittedAt), StartedAt: instant(t.StartedAt),
 		Worker: optional(t.Worker), Result: content(t.Result), ResultTruncated: t.Truncated,
+		Cost: max(1, t.Cost), Costs: t.Costs, EarliestStart: instant(t.EarliestStart), Binding: viewBinding(t.Binding, time.Now()),
+	}
+	if v.Costs == nil {
+		v.Costs = map[string]int64{}
+	}
+	if t.State == "waiting" {
+		v.Position = &t.Position
 	}
 	if v.Headers == nil {
 		v.Headers = map[string]string{}
