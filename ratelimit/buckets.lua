@@ -10,6 +10,7 @@
 --   base    text of those that come back at till; nil without an override
 --   till    that instant
 --   frozen  nothing before this instant
+--   damaged the rates cannot be read: nothing at all
 
 local NEVER = 9007199254740992
 
@@ -18,6 +19,8 @@ local function rates_read(text)
   for n, p, c in string.gmatch(b.rate, '(%d+) (%d+) (%d+)') do
     b[#b + 1] = {tonumber(n), tonumber(p), tonumber(c), 0, 0}
   end
+  local _, commas = string.gsub(b.rate, ',', '')
+  b.damaged = b.rate ~= '' and #b ~= commas + 1
   return b
 end
 
@@ -98,8 +101,12 @@ local function buckets_text(b)
 end
 
 -- buckets_at returns the earliest instant at which all buckets hold c tokens and the
--- freeze is over; it may lie in the past. NEVER when a burst is below c for good.
+-- freeze is over; it may lie in the past. NEVER when a burst is below c for good, or the
+-- rates cannot be read.
 local function buckets_at(b, c)
+  if b.damaged then
+    return NEVER
+  end
   local at = b.frozen
   for i = 1, #b do
     local r = b[i]

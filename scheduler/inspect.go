@@ -19,7 +19,7 @@ type Queue struct {
 	Undeclared bool       // its owner's file has it no more: held, kept
 	Declared   *QueueSpec // what the file says, where that differs from what is in force
 	Created    time.Time
-	Held       string // "", "paused" or "undeclared"
+	Held       string // "", "paused", "undeclared", or "damaged": its rates cannot be read
 
 	Waiting, Scheduled, Dead int64 // and Running, of the Bucket
 	Ended                    int64 // done, cancelled and expired ones that are kept (History)
@@ -31,7 +31,7 @@ type Queue struct {
 	Credited, Owed, Cut int64    // as of a Limit
 	Bucket                       // of the queue's own limit
 	Binding             *Binding // the limit that holds its next task up; nil where none does, or it has none waiting
-	BlockedBy           string   // "", "paused", "undeclared", "frozen", "rate", "concurrency", "keys" (all are blocked), `limit "github"`; whether a worker serves it: ServiceOf
+	BlockedBy           string   // "", as Held, "frozen", "rate", "concurrency", "keys" (all are blocked), `limit "github"`; whether a worker serves it: ServiceOf
 	ActiveKeys          int64    // keys with waiting tasks
 }
 
@@ -118,6 +118,9 @@ func readQueue(name string, f []any, now int64) Queue {
 		}
 	}
 	stand := readStandings(f[1])
+	if h["rate"] != "" && len(q.Rates) == 0 {
+		q.Held = "damaged"
+	}
 	for i := range stand.list {
 		stand.list[i].b.Bring(now)
 	}

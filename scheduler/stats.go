@@ -151,6 +151,9 @@ func health(queues []Queue, workers []Worker, now time.Time) Health {
 		q := &queues[i]
 		dead += q.Dead
 		s := service(q, workers)
+		if q.Held == "damaged" && q.Waiting > 0 {
+			say(Unhealthy, "the rate of queue %q cannot be read, so none of its %d waiting starts", q.Name, q.Waiting)
+		}
 		if q.Held == "" && q.Waiting > 0 && s.Workers == s.Down {
 			say(Unhealthy, "queue %q has %d waiting, but no live worker serves handler %q in pool %q", q.Name, q.Waiting, q.Handler, q.Pool)
 		}

@@ -121,6 +121,7 @@ func (s *snapshot) hintHeld() (out []string) {
 	for _, held := range []struct{ word, does string }{
 		{"paused", "throttlectl queue resume"},
 		{"undeclared", "declare them again, or: throttlectl queue remove --force"},
+		{"damaged", "their rate cannot be read, set it: throttlectl queue update --rate"},
 	} {
 		var c crowd
 		for i := range s.queues {

@@ -35,7 +35,7 @@ func (s *session) hold(name string, pause bool) error {
 		return err
 	}
 	s.noteOverride(q)
-	if !pause && q.Held != "" {
+	if !pause && q.Held == "undeclared" {
 		s.a.note("Warning: nothing of queue %q starts yet: the file of owner %q does not declare it any more", name, q.Owner)
 	}
 	if !s.a.json {

@@ -142,6 +142,8 @@ func reason(q scheduler.Queue, workers []scheduler.Worker) string {
 		return fmt.Sprintf("%s: the queue is paused. To start it: throttlectl queue resume %s", waits, q.Name)
 	case q.Held == "undeclared":
 		return fmt.Sprintf("%s: the file of owner %q does not declare the queue any more, so nothing of it starts. Declare it again, or: throttlectl queue remove %s --force", waits, q.Owner, q.Name)
+	case q.Held == "damaged":
+		return fmt.Sprintf("%s: the rate that Redis holds for the queue cannot be read, so nothing of it starts. Set it: throttlectl queue update %s --rate RATE", waits, q.Name)
 	case len(ws) == 0:
 		return fmt.Sprintf("%s: %s", waits, whoElse(q, workers))
 	case !q.FrozenUntil.IsZero():

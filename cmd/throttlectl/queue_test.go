@@ -181,6 +181,12 @@ func TestQueueShowSaysWhyNothingMoves(t *testing.T) {
 			b.declare("team-b", q, "")
 			b.must(b.Apply(b.ctx(), scheduler.Declaration{Owner: "team-b"}))
 		}, "undeclared", []string{`the file of owner "team-b" does not declare the queue any more`, "queue remove undeclared --force"}},
+		{"damaged", func(q string) {
+			b.queue(q, "echo", "1/1h")
+			rdb := b.server.Client()
+			defer rdb.Close()
+			b.must(rdb.HSet(b.ctx(), "{throttle}:q:"+q, "rate", "?").Err())
+		}, "damaged", []string{"cannot be read, so nothing of it starts", "queue update damaged --rate RATE"}},
 	}
 	for _, s := range steps {
 		s.prepare(s.queue)

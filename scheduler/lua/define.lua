@@ -191,7 +191,7 @@ for limit in string.gmatch(new.limits or '', '%S+') do
 end
 redis.call('HSET', key, unpack(set))
 redis.call('SADD', K_INDEXES, new.index)
-if tonumber(new.expire_after) > 0 then
+if (tonumber(new.expire_after) or 0) > 0 then
   redis.call('ZADD', K_EXPIRE, now, name) -- a tick works out when
 end
 if mode == 'apply' then

@@ -37,7 +37,7 @@ local function key_rules(d, exception)
     local c, w, r = string.match(exception, '^(%S+) (%S+) (.*)$')
     cap = tonumber(c) or cap
     weight = tonumber(w) or weight
-    if r ~= '-' then
+    if r and r ~= '-' then
       rates, own = r, true
     end
   end

@@ -154,10 +154,11 @@ local function settle_queue(name, worker, batch, now)
     q = {name = name, b = rates_read(''), gone_queue = true}
   end
   local v = redis.call('HMGET', K_QUEUE .. name, 'attempts', 'retry_min', 'retry_max', 'jitter', 'done', 'failed', 'dead', 'wasted', 'no', 'debt')
-  local mine, number, touched = {}, string.format('-%x', tonumber(v[9]) or -1), {}
+  local no, touched = tonumber(v[9]), {}
+  local mine, number = {}, no and string.format('-%x', no)
   q.counts, q.touched, q.debt = {}, {}, tonumber(v[10]) or 0
   for _, t in ipairs(batch) do
-    if not q.gone_queue and string.sub(t.id, 14) == number then
+    if not q.gone_queue and (not number or string.sub(t.id, 14) == number) then
       mine[#mine + 1] = t
     else -- of a queue that was removed while it ran
       t.charge.key, t.extra, t.outcome = nil, nil, ''
@@ -170,7 +171,9 @@ local function settle_queue(name, worker, batch, now)
     return
   end
   local was_full = full_cap(q)
-  local most, dead = tonumber(v[1]), tonumber(v[7]) or 0
+  -- settings that cannot be read: no retry; the task is dead, which loses nothing
+  local min, max, jitter = tonumber(v[2]), tonumber(v[3]), tonumber(v[4])
+  local most, dead = min and max and jitter and tonumber(v[1]) or 0, tonumber(v[7]) or 0
   local done, failed, wasted = tonumber(v[5]) or 0, tonumber(v[6]) or 0, tonumber(v[8]) or 0
   local ends, back, later, died, recs, other = {}, {}, {}, {}, {}, {}
   for _, t in ipairs(batch) do
@@ -237,7 +240,7 @@ local function settle_queue(name, worker, batch, now)
         else
           local d = t.number
           if o == 'failed' then
-            d = retry_delay(tonumber(v[2]), tonumber(v[3]), tonumber(v[4]), k, t.number)
+            d = retry_delay(min, max, jitter, k, t.number)
           end
           later[#later + 1] = now + d
           later[#later + 1] = t.id

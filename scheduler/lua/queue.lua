@@ -24,15 +24,18 @@ local function load_queue(name, now)
     dear = v[16], -- has had tasks that cost other than 1
     place = v[19] or '', turn = tonumber(v[20]) or 0,
   }
+  local keyed = v[21] and v[21] ~= ''
+  if q.b.damaged or keyed and not string.find(v[21], '^%d+ %d+ ') then
+    q.held = 'damaged' -- limits that cannot be read are not the lack of them
+  elseif keyed then
+    q.keys = true
+    q.vt = tonumber(v[22]) or 0
+  end
   if v[18] and v[18] ~= '' then
     q.limits = {}
     for limit in string.gmatch(v[18], '%S+') do
       q.limits[#q.limits + 1] = limit
     end
-  end
-  if v[21] and v[21] ~= '' then
-    q.keys = true
-    q.vt = tonumber(v[22]) or 0
   end
   return q
 end
@@ -90,20 +93,28 @@ local function next_at(q, now)
   return math.max(t, at)
 end
 
+-- limits_there tells whether all limits that the queue names are known; where one is not,
+-- nothing of it starts.
+local function limits_there(q, now)
+  for _, name in ipairs(q.limits) do
+    if not limit_load(name, now) then
+      return false
+    end
+  end
+  return true
+end
+
 -- slowest is the limit at which the queue waits: of those that it names, the one that
 -- refills slowest. One without a rate is fastest.
 local function slowest(q, now)
   local name, least
   for _, n in ipairs(q.limits) do
-    local l = limit_load(n, now)
     local speed = math.huge
-    if l then
-      for _, r in ipairs(l.b) do
-        speed = math.min(speed, r[1] / r[2])
-      end
-      if not least or speed < least then
-        name, least = n, speed
-      end
+    for _, r in ipairs(limit_load(n, now).b) do
+      speed = math.min(speed, r[1] / r[2])
+    end
+    if not least or speed < least then
+      name, least = n, speed
     end
   end
   return name
@@ -115,7 +126,7 @@ end
 -- it stays where it waits, or waits at its slowest.
 local function place_queue(q, now, served, own, where)
   local t = own or next_at(q, now)
-  if t and t >= NEVER then
+  if t and (t >= NEVER or q.limits and not limits_there(q, now)) then
     t = nil
   end
   if not t or t > now or not q.limits then

@@ -10,7 +10,7 @@ local function open_queue(loaded, name, index, now)
   local q = loaded[name]
   if q == nil then
     q = load_queue(name, now) or false
-    if q and (q.index ~= index or q.held) then
+    if q and (q.index ~= index or q.held or q.limits and not limits_there(q, now)) then
       q = false
     end
     loaded[name] = q
