@@ -110,10 +110,7 @@ local function buckets_at(b, c)
   local at = b.frozen
   for i = 1, #b do
     local r = b[i]
-    local t = NEVER
-    if c <= r[3] then
-      t = bucket_at(r[1], r[2], r[3], r[4], r[5], c)
-    end
+    local t = c <= r[3] and bucket_at(r[1], r[2], r[3], r[4], r[5], c) or NEVER
     if t > at then
       at = t
     end

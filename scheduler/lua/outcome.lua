@@ -4,7 +4,7 @@
 -- end_tasks moves tasks into the queue's bounded history. Each of list is
 -- {id, state, text, start}; state is done, cancelled or expired.
 local function end_tasks(name, worker, list, now)
-  local v = redis.call('HMGET', K_QUEUE .. name, 'history', 'ended', 'own')
+  local v = redis.call('HMGET', K.QUEUE .. name, 'history', 'ended', 'own')
   local keep, ended, own = tonumber(v[1]) or 0, tonumber(v[2]) or 0, v[3]
   local skip = #list > keep and #list - keep or 0
   local drop, ends, ids = {}, {}, {}
@@ -22,10 +22,10 @@ local function end_tasks(name, worker, list, now)
     over = 500 -- a history that was made shorter shrinks in steps
   end
   if over > 0 then
-    local old = redis.call('LRANGE', K_ENDED .. name, 0, over - 1)
+    local old = redis.call('LRANGE', K.ENDED .. name, 0, over - 1)
     if #old > 0 then
-      redis.call('LTRIM', K_ENDED .. name, #old, -1)
-      redis.call('HDEL', K_ENDS .. name, unpack(old))
+      redis.call('LTRIM', K.ENDED .. name, #old, -1)
+      redis.call('HDEL', K.ENDS .. name, unpack(old))
       ended = ended - #old
       for i = 1, #old do
         drop[#drop + 1] = old[i]
@@ -36,10 +36,10 @@ local function end_tasks(name, worker, list, now)
     forget_tasks(name, own, drop)
   end
   if #ids > 0 then
-    redis.call('RPUSH', K_ENDED .. name, unpack(ids))
-    redis.call('HSET', K_ENDS .. name, unpack(ends))
+    redis.call('RPUSH', K.ENDED .. name, unpack(ids))
+    redis.call('HSET', K.ENDS .. name, unpack(ends))
   end
-  redis.call('HSET', K_QUEUE .. name, 'ended', ended + #ids)
+  redis.call('HSET', K.QUEUE .. name, 'ended', ended + #ids)
 end
 
 -- retry_delay is min * 2^(k-1), at most max, less a random part of the jitter.
@@ -62,14 +62,12 @@ end
 -- said. touched collects the named limits that changed, by name.
 local function ended_limits(q, t, wasted, touched, now)
   local c = t.charge
-  if c == ONE_TOKEN and (t.extra or '') == '' and t.outcome ~= 'throttled' then
-    return
-  end
+  use_limits()
   local function of(name)
     if name == 'queue' then
       return c.queue > 0 and q, c.queue
     elseif name == 'key' then
-      return c.key and keys_load(q, {c.key}, now)[1], c.key_cost
+      return c.key and q.keys and keys_load(q, {c.key}, now)[1], c.key_cost
     end
     return c.limits[name] and limit_load(name, now), c.limits[name]
   end
@@ -87,7 +85,7 @@ local function ended_limits(q, t, wasted, touched, now)
       end
     end
   end
-  if c.key then
+  if c.key and q.keys then
     local k = keys_load(q, {c.key}, now)[1]
     if c.key_cost > 0 then
       k.running = k.running - 1
@@ -134,10 +132,10 @@ local function limits_ended(touched, now)
     if x.l.changed then
       limit_save(x.l)
     else
-      redis.call('HSET', K_LIMIT .. name, 'running', x.l.running)
+      redis.call('HSET', K.LIMIT .. name, 'running', x.l.running)
     end
     for field, n in pairs(x.counts) do
-      redis.call('HINCRBY', K_LIMIT .. name, field, n)
+      redis.call('HINCRBY', K.LIMIT .. name, field, n)
     end
     if x.full or x.l.changed then
       x.l.changed = nil
@@ -153,7 +151,7 @@ local function settle_queue(name, worker, batch, now)
   if not q then -- the queue was removed while they ran
     q = {name = name, b = rates_read(''), gone_queue = true}
   end
-  local v = redis.call('HMGET', K_QUEUE .. name, 'attempts', 'retry_min', 'retry_max', 'jitter', 'done', 'failed', 'dead', 'wasted', 'no', 'debt')
+  local v = redis.call('HMGET', K.QUEUE .. name, 'attempts', 'retry_min', 'retry_max', 'jitter', 'done', 'failed', 'dead', 'wasted', 'no', 'debt')
   local no, touched = tonumber(v[9]), {}
   local mine, number = {}, no and string.format('-%x', no)
   q.counts, q.touched, q.debt = {}, {}, tonumber(v[10]) or 0
@@ -202,11 +200,13 @@ local function settle_queue(name, worker, batch, now)
     if t.charge.queue == 0 then
       q.exempt = q.exempt - 1
     end
-    ended_limits(q, t, unused, touched, now)
+    if t.charge ~= ONE_TOKEN or t.extra or o == 'throttled' then
+      ended_limits(q, t, unused, touched, now)
+    end
   end
   -- the outcomes below are kept in the task's record
   for _, t in ipairs(other) do
-    local rec = redis.call('HGET', K_TASKS .. name, t.id)
+    local rec = redis.call('HGET', K.TASKS .. name, t.id)
     if rec then
       local f = record_fields(rec)
       local set, o = {w = worker, s = string.format('%.0f', t.start or 0)}, t.outcome
@@ -252,7 +252,7 @@ local function settle_queue(name, worker, batch, now)
   end
 
   if #recs > 0 then
-    redis.call('HSET', K_TASKS .. name, unpack(recs))
+    redis.call('HSET', K.TASKS .. name, unpack(recs))
   end
   if #ends > 0 then
     end_tasks(name, worker, ends, now)
@@ -270,15 +270,15 @@ local function settle_queue(name, worker, batch, now)
         front[#front + 1] = t.seq
         front[#front + 1] = t.id
       end
-      redis.call('ZADD', K_FRONT .. name, unpack(front))
+      redis.call('ZADD', K.FRONT .. name, unpack(front))
       q.front = q.front + #back
     end
   end
   if #later > 0 then
-    redis.call('ZADD', K_LATER .. name, unpack(later))
+    redis.call('ZADD', K.LATER .. name, unpack(later))
   end
   if #died > 0 then
-    redis.call('ZADD', K_DEAD .. name, unpack(died))
+    redis.call('ZADD', K.DEAD .. name, unpack(died))
   end
   local free = false -- a key that had no room has some
   if q.keys then
@@ -290,16 +290,17 @@ local function settle_queue(name, worker, batch, now)
     if #list > 0 then
       keys_write(q, list, now)
     end
+    sweep_keys(2 * #batch, now, load_queue) -- no less than may come to it
   end
   q.running = q.running - #batch
   q.waiting = q.waiting + #back
   q.later = q.later + #later / 2
-  redis.call('HSET', K_QUEUE .. name, 'running', q.running, 'waiting', q.waiting, 'front', q.front, 'later', q.later,
+  redis.call('HSET', K.QUEUE .. name, 'running', q.running, 'waiting', q.waiting, 'front', q.front, 'later', q.later,
     'dead', dead + #died / 2, 'done', done, 'failed', failed, 'wasted', wasted, 'exempt', q.exempt, 'used', now)
   if q.changed then
-    redis.call('HSET', K_QUEUE .. name, 'frozen', string.format('%.0f', q.b.frozen), queue_bucket(q))
+    redis.call('HSET', K.QUEUE .. name, 'frozen', string.format('%.0f', q.b.frozen), queue_bucket(q))
     for field, n in pairs(q.counts) do
-      redis.call('HINCRBY', K_QUEUE .. name, field, n)
+      redis.call('HINCRBY', K.QUEUE .. name, field, n)
     end
   end
   limits_ended(touched, now)

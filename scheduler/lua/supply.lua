@@ -16,8 +16,9 @@ local function open_queue(loaded, name, index, now)
     loaded[name] = q
     if q then
       q.had_gone, q.had_later = q.gone, q.later
-      q.from_front, q.from_list, q.granted, q.leases = 0, 0, {}, {}
-      q.buffer, q.at, q.read_front, q.read_list = {}, 1, 0, 0
+      q.took_front, q.took_list, q.granted, q.seqs, q.charges = 0, 0, {}, {}, {}
+      q.buffer, q.at_task, q.read_front, q.read_list = {ids = {}, recs = {}, seqs = {}}, 1, 0, 0
+      q.task = {} -- the current one
       q.largest = q.big -- record: at first of all ever submitted, then of those seen
       promote(q, now, claim.promotions)
       claim.promotions = claim.promotions - (q.had_later - q.later)
@@ -30,23 +31,24 @@ local function open_queue(loaded, name, index, now)
   return q
 end
 
--- read_records adds tasks to a buffer, with their records.
-local function read_records(q, buffer, ids, seqs, back)
-  local recs = redis.call('HMGET', K_TASKS .. q.name, unpack(ids))
-  local ended = q.gone > 0 and redis.call('HMGET', K_ENDS .. q.name, unpack(ids))
+-- read_records reads tasks into a buffer, three lists: ids, recs (false for one that was
+-- cancelled while it waited) and seqs (the first turn of those given back).
+local function read_records(q, buffer, ids)
+  local recs = redis.call('HMGET', K.TASKS .. q.name, unpack(ids))
+  local ended = q.gone > 0 and redis.call('HMGET', K.ENDS .. q.name, unpack(ids))
+  local n, largest = #buffer.ids, 0
   for i = 1, #ids do
     local rec = recs[i]
     if ended and ended[i] then
-      rec = false -- cancelled while it waited
+      rec = false
     end
-    local t = {id = ids[i], rec = rec, seq = seqs[i], back = i <= back}
-    if rec then
-      t.costs = task_costs(rec)
-      q.largest = q.seen and math.max(q.largest, #rec) or #rec
-      q.seen = true
+    buffer.ids[n + i], buffer.recs[n + i] = ids[i], rec
+    if rec and #rec > largest then
+      largest = #rec
     end
-    buffer[#buffer + 1] = t
   end
+  q.largest = q.seen and math.max(q.largest, largest) or largest
+  q.seen = true
 end
 
 -- how_many bounds a read by what may be granted.
@@ -61,100 +63,113 @@ local function how_many(q, n, by)
   return want
 end
 
+-- current makes a task of a buffer the queue's current one, or passes over it when it is
+-- gone; from is the queue or the key that counts what was passed.
+local function current(q, buffer, i, from)
+  local rec = buffer.recs[i]
+  if rec then
+    local t = q.task
+    t.id, t.rec, t.seq, t.key = buffer.ids[i], rec, buffer.seqs[i], nil
+    t.costs = string.byte(rec, 1) ~= 10 and task_costs(rec) or nil
+    return t
+  end
+  from.at_task = i + 1
+  q.gone = q.gone - 1
+  if buffer.seqs[i] then
+    from.took_front = from.took_front + 1
+  else
+    from.took_list = from.took_list + 1
+  end
+end
+
 -- next_task returns the first task that is left in the queue's list, or nil.
 local function next_task(q, n, by)
+  local buffer = q.buffer
   while true do
-    local t = q.buffer[q.at]
-    if t and t.rec then
-      return t
-    elseif t then -- gone
-      q.at = q.at + 1
-      q.gone = q.gone - 1
-      if t.back then
-        q.from_front = q.from_front + 1
-      else
-        q.from_list = q.from_list + 1
+    if q.at_task <= #buffer.ids then
+      local t = current(q, buffer, q.at_task, q)
+      if t then
+        return t
       end
     else
-      if q.drained or q.waiting == 0 or q.from_list > 1000 then
+      if q.drained or q.waiting == 0 or q.took_list > 1000 then
         return nil
       end
       local want = how_many(q, n, by)
-      local ids, seqs = {}, {}
+      local ids = {}
       if q.front > q.read_front then
-        local back = redis.call('ZRANGE', K_FRONT .. q.name, q.read_front, q.read_front + want - 1, 'WITHSCORES')
+        local back = redis.call('ZRANGE', K.FRONT .. q.name, q.read_front, q.read_front + want - 1, 'WITHSCORES')
         for i = 1, #back, 2 do
           ids[#ids + 1] = back[i]
-          seqs[#ids] = tonumber(back[i + 1])
+          buffer.seqs[#buffer.ids + #ids] = tonumber(back[i + 1])
         end
       end
       local back = #ids
       q.read_front = q.read_front + back
       if back < want then
         local read = want - back + math.min(q.gone, 100)
-        local list = redis.call('LRANGE', K_WAIT .. q.name, q.read_list, q.read_list + read - 1)
+        local list = redis.call('LRANGE', K.WAIT .. q.name, q.read_list, q.read_list + read - 1)
         q.read_list = q.read_list + #list
         q.drained = #list < read
-        for i = 1, #list do
-          ids[#ids + 1] = list[i]
+        if back == 0 then
+          ids = list
+        else
+          for i = 1, #list do
+            ids[back + i] = list[i]
+          end
         end
       end
       if #ids == 0 then
         return nil
       end
-      read_records(q, q.buffer, ids, seqs, back)
+      read_records(q, buffer, ids)
     end
   end
 end
 
 -- lane_read reads the first n tasks of keys, all records at once.
 local function lane_read(q, list, n)
-  local ids, whose = {}, {}
+  local ids, whose, into = {}, {}, {ids = {}, recs = {}}
   for _, k in ipairs(list) do
-    k.buffer, k.next = k.buffer or {}, k.next or 1
-    k.took_front, k.took_list, k.read_list = k.took_front or 0, k.took_list or 0, k.read_list or 0
-    local key = q.name .. ':' .. k.name
+    if not k.buffer then
+      k.buffer, k.at_task = {ids = {}, recs = {}, seqs = {}}, 1
+      k.took_front, k.took_list, k.read_list = 0, 0, 0
+    end
+    local key, have = q.name .. ':' .. k.name, #k.buffer.ids
     if k.front > 0 and not k.front_read then
       k.front_read = true
-      local back = redis.call('ZRANGE', K_LANEFRONT .. key, 0, -1, 'WITHSCORES')
+      local back = redis.call('ZRANGE', K.LANEFRONT .. key, 0, -1, 'WITHSCORES')
       for i = 1, #back, 2 do
-        ids[#ids + 1] = back[i]
-        whose[#ids] = {k, tonumber(back[i + 1])}
+        have = have + 1
+        ids[#ids + 1], k.buffer.seqs[have] = back[i], tonumber(back[i + 1])
+        whose[#ids] = k
       end
     end
-    local lane = redis.call('LRANGE', K_LANE .. key, k.read_list, k.read_list + n - 1)
+    local lane = redis.call('LRANGE', K.LANE .. key, k.read_list, k.read_list + n - 1)
     k.read_list = k.read_list + #lane
     k.drained = #lane < n
     for i = 1, #lane do
       ids[#ids + 1] = lane[i]
-      whose[#ids] = {k}
+      whose[#ids] = k
     end
   end
   for from = 1, #ids, 1000 do
-    local part = {unpack(ids, from, math.min(from + 999, #ids))}
-    local into = {}
-    read_records(q, into, part, {}, 0)
-    for i, t in ipairs(into) do
-      local w = whose[from + i - 1]
-      t.seq, t.back = w[2], w[2] ~= nil
-      table.insert(w[1].buffer, t)
-    end
+    read_records(q, into, {unpack(ids, from, math.min(from + 999, #ids))})
+  end
+  for i = 1, #ids do
+    local b = whose[i].buffer
+    local n = #b.ids + 1
+    b.ids[n], b.recs[n] = ids[i], into.recs[i]
   end
 end
 
 -- lane_task returns the first task that is left of a key, or nil.
 local function lane_task(q, k)
   while true do
-    local t = k.buffer[k.next]
-    if t and t.rec then
-      return t
-    elseif t then
-      k.next = k.next + 1
-      q.gone = q.gone - 1
-      if t.back then
-        k.took_front = k.took_front + 1
-      else
-        k.took_list = k.took_list + 1
+    if k.at_task <= #k.buffer.ids then
+      local t = current(q, k.buffer, k.at_task, k)
+      if t then
+        return t
       end
     elseif k.drained then
       return nil
@@ -197,12 +212,12 @@ local function ring_read(q, n, by, now)
   local list = {}
   if not q.ring then
     q.ring, q.soon, q.moved, q.ring_at = {}, {}, {}, 0
-    local later = redis.call('ZRANGEBYSCORE', K_KEYLATER .. q.name, '-inf', string.format('%.0f', by), 'LIMIT', 0, n)
+    local later = redis.call('ZRANGEBYSCORE', K.KEYLATER .. q.name, '-inf', string.format('%.0f', by), 'LIMIT', 0, n)
     for _, k in ipairs(keys_load(q, later, now)) do
       list[#list + 1] = k
     end
   end
-  local ready = redis.call('ZRANGE', K_KEYREADY .. q.name, q.ring_at, q.ring_at + n - 1, 'WITHSCORES')
+  local ready = redis.call('ZRANGE', K.KEYREADY .. q.name, q.ring_at, q.ring_at + n - 1, 'WITHSCORES')
   q.ring_at = q.ring_at + #ready / 2
   q.ring_done = #ready / 2 < n
   q.ring_seen = #ready > 0 and tonumber(ready[#ready]) or math.huge
@@ -219,7 +234,7 @@ local function ring_read(q, n, by, now)
   end
 end
 
--- next_key returns the key to serve next, its first task, and the earliest instant at
+-- next_key returns the first task of the key to serve next, and the earliest instant at
 -- which the key lets it start; nil when none may within the horizon.
 local function next_key(q, n, by, now)
   if not q.ring then
@@ -241,7 +256,9 @@ local function next_key(q, n, by, now)
   local list = q.ring[1] and q.ring or q.soon
   local k = list[1]
   if k then
-    return k, lane_task(q, k), k.at, list
+    local t = lane_task(q, k)
+    t.key, t.list = k, list
+    return t, k.at
   end
 end
 
@@ -249,95 +266,102 @@ end
 -- which the queue's own limits and its key let it start; or nil and the instant at which
 -- to look again (nil: not before a settle or a submit).
 local function candidate(q, n, by, now)
-  if full_cap(q) then
-    return nil, NEVER
+  if q.cap > 0 and full_cap(q) or q.waiting == 0 then
+    return nil, q.waiting > 0 and NEVER or nil
   end
-  local t, k, at, list
+  local t, at
   if q.keys then
-    if q.waiting == 0 then
-      return nil
-    end
-    k, t, at, list = next_key(q, n, by, now)
-    if not t then
-      return nil
-    end
-    t.key, t.list = k, list
+    t, at = next_key(q, n, by, now)
   else
-    t = next_task(q, n, by)
-    if not t then
-      return nil
-    end
-    at = now
+    t, at = next_task(q, n, by), now
   end
-  local c = task_cost(t.costs, 'queue')
+  if not t then
+    return nil
+  end
+  local c = t.costs and task_cost(t.costs, 'queue') or 1
   local own = c > 0 and buckets_at(q.b, c) or q.b.frozen
-  return t, math.max(now, at, own)
+  if own > at then
+    at = own
+  end
+  return t, at < now and now or at
+end
+
+-- reserved tells whether a task may be granted at an instant to come: no cap of a named
+-- limit or a key applies, no named limit would be full then, and none keeps tokens for
+-- somebody who may come before.
+local function reserved(q, t, at)
+  if t.key and t.key.cap > 0 then
+    return false
+  end
+  for _, name in ipairs(q.limits or {}) do
+    local l = limits_read[name]
+    if l and task_cost(t.costs, name) > 0 and (l.cap > 0 or buckets_full(l.b, at) or l.b.till and at >= l.b.till
+      or l.keep and l.keep.queue ~= q.name or l.ask and l.turn < q.turn) then
+      return false
+    end
+  end
+  return not (q.b.till and at >= q.b.till)
 end
 
 -- take grants the candidate: debits the queue's and the key's limit at the instant and
 -- notes the lease.
 local function take(q, t, at, now)
-  local c = task_cost(t.costs, 'queue')
+  local c = t.costs and task_cost(t.costs, 'queue') or 1
   if c > 0 then
     buckets_debit(q.b, at, c)
   else
     q.exempt = q.exempt + 1
   end
-  q.spent = (q.spent or 0) + c
-  local k = t.key
+  q.spent = q.spent + c
+  local id, rec, seq, k, from = t.id, t.rec, t.seq, t.key, q
+  local n = #q.seqs + 1
+  if t.costs or k or q.limits then
+    q.charges[n] = charge_text(q, t.costs, k and k.name)
+  end
   if k then
+    from = k
     table.remove(t.list, 1)
-    k.next = k.next + 1
-    if t.back then
-      k.took_front = k.took_front + 1
-    else
-      k.took_list = k.took_list + 1
-    end
-    local kc = task_cost(t.costs, 'key')
+    local kc = t.costs and task_cost(t.costs, 'key') or 1
     if kc > 0 then
       buckets_debit(k.b, at, kc)
       k.running = k.running + 1
     end
     q.vt = math.max(q.vt, k.pass)
     k.pass = k.pass + math.max(1, math.floor(math.max(1, t.costs and t.costs.all or 1) * 1000 / k.weight))
-    ring_add(q, k, now)
-  else
-    q.at = q.at + 1
-    if t.back then
-      q.from_front = q.from_front + 1
-    else
-      q.from_list = q.from_list + 1
-    end
   end
-  local seq = t.seq
-  if not seq then
+  from.at_task = from.at_task + 1
+  if seq then
+    from.took_front = from.took_front + 1
+  else
+    from.took_list = from.took_list + 1
     q.seq = q.seq + 1
     seq = q.seq
   end
   local g = q.granted
-  g[#g + 1] = t.id
-  g[#g + 1] = at
-  g[#g + 1] = t.rec
-  q.leases[#q.leases + 1] = {seq, charge_text(q, t.costs, k and k.name)}
+  g[n * 3 - 2], g[n * 3 - 1], g[n * 3] = id, at, rec
+  q.seqs[n] = seq
   q.waiting = q.waiting - 1
   q.running = q.running + 1
-  claim.room = claim.room - #t.rec
+  claim.room = claim.room - #rec
   claim.total = claim.total + 1
+  if k then
+    ring_add(q, k, now)
+  end
 end
 
 -- save_supply writes what a claim took from a queue.
 local function save_supply(q, now)
-  local n = #q.leases
+  local n = #q.seqs
   if q.keys then
     local list = {}
     for _, k in pairs(q.moved or {}) do
       local key = q.name .. ':' .. k.name
       if k.took_front > 0 then
-        redis.call('ZREMRANGEBYRANK', K_LANEFRONT .. key, 0, k.took_front - 1)
+        redis.call('ZREMRANGEBYRANK', K.LANEFRONT .. key, 0, k.took_front - 1)
         k.front = k.front - k.took_front
       end
       if k.took_list > 0 then
-        redis.call('LTRIM', K_LANE .. key, k.took_list, -1)
+        redis.call('LTRIM', K.LANE .. key, k.took_list, -1)
       end
       if k.took_front + k.took_list > 0 or key_place(k, now) ~= k.place then
         list[#list + 1] = k
@@ -346,27 +370,21 @@ local function save_supply(q, now)
     if #list > 0 then
       keys_write(q, list, now)
     end
-  elseif q.from_front > 0 then
-    redis.call('ZREMRANGEBYRANK', K_FRONT .. q.name, 0, q.from_front - 1)
+  elseif q.took_front > 0 then
+    redis.call('ZREMRANGEBYRANK', K.FRONT .. q.name, 0, q.took_front - 1)
   end
   if not q.keys and q.waiting == 0 and n > 0 then
-    redis.call('UNLINK', K_WAIT .. q.name) -- with what was cancelled in it
+    redis.call('UNLINK', K.WAIT .. q.name) -- with what was cancelled in it
     q.gone = 0
-  elseif q.from_list > 0 then
-    redis.call('LTRIM', K_WAIT .. q.name, q.from_list, -1)
+  elseif q.took_list > 0 then
+    redis.call('LTRIM', K.WAIT .. q.name, q.took_list, -1)
   end
   if n > 0 then
-    redis.call('HSET', K_QUEUE .. q.name, 'waiting', q.waiting, 'running', q.running, 'seq', q.seq,
-      'front', q.front - q.from_front, queue_bucket(q))
-    redis.call('HINCRBY', K_QUEUE .. q.name, 'spent', q.spent)
-    if q.exempt > 0 then
-      redis.call('HSET', K_QUEUE .. q.name, 'exempt', q.exempt)
-    end
-    if q.limits or q.keys then
-      redis.call('HSET', K_QUEUE .. q.name, 'turn', string.format('%.0f', q.turn), 'vt', string.format('%.0f', q.vt or 0))
-    end
+    redis.call('HSET', K.QUEUE .. q.name, 'waiting', q.waiting, 'running', q.running, 'seq', q.seq,
+      'front', q.keys and 0 or q.front - q.took_front, 'spent', string.format('%.0f', q.spent), 'exempt', q.exempt,
+      'turn', string.format('%.0f', q.turn), 'vt', string.format('%.0f', q.vt or 0), queue_bucket(q))
   end
   if q.had_gone ~= q.gone then
-    redis.call('HSET', K_QUEUE .. q.name, 'gone', q.gone)
+    redis.call('HSET', K.QUEUE .. q.name, 'gone', q.gone)
   end
 end
