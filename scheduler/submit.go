@@ -149,20 +149,15 @@ func (c *Client) submitChunk(ctx context.Context, queue string, tasks []SubmitRe
 // refused says why the limits of a queue take a task not in.
 func refused(queue string, tasks []SubmitRequest, reply []any) error {
 	k := int(reply[1].(int64)) - 1
-	what, reason := "", ""
+	var err error
 	switch reply[0].(int64) {
 	case -3:
-		what, reason = "key", fmt.Sprintf("is missing: queue %q is limited by key; name the tenant, host or account that the task is for", queue)
+		err = keyMissing(queue)
 	case -4:
-		name, c, burst := limitWords(reply[2].(string), tasks[k].Key), reply[3].(int64), reply[4].(int64)
-		if name == ofQueue {
-			name = fmt.Sprintf("queue %q", queue)
-		}
-		what, reason = "cost", fmt.Sprintf("%d is more than %s can ever hold: at most %d; split the task, or raise the burst", c, name, burst)
+		err = costAbove(queue, limitWords(reply[2].(string), tasks[k].Key), reply[3].(int64), reply[4].(int64))
 	case -5:
-		what, reason = "cost", fmt.Sprintf("names %q, but queue %q is not under a limit of that name", reply[2].(string), queue)
+		err = costUnknown(queue, reply[2].(string))
 	}
-	err := &InvalidError{What: what, Reason: reason, Payload: true}
 	if len(tasks) > 1 {
 		return &TaskRefusedError{Index: k, Err: err}
 	}

@@ -87,12 +87,27 @@ func (b *bulk) half(err error, c *chunk) error {
 			return b.taken(c.lines[i], c.tasks[i].ID, b.sofar())
 		}
 	}
+	err = b.refused(err, c)
 	var away *scheduler.UnreachableError
 	doubt := ""
 	if errors.As(err, &away) && b.doubt {
 		doubt = fmt.Sprintf("; whether lines %d to %d are in too is unknown, --resume finds it out", c.first, c.last)
 	}
 	return fmt.Errorf("%w: %s%s; to go on, type: %s", err, b.sofar(), doubt, b.again())
+}
+
+// refused names the line that the queue's limits refuse, since they were changed.
+func (b *bulk) refused(err error, c *chunk) error {
+	var one *scheduler.TaskRefusedError
+	var invalid *scheduler.InvalidError
+	switch {
+	case c == nil:
+	case errors.As(err, &one):
+		return fmt.Errorf("%s line %d: %w", b.file.name, c.lines[one.Index], one.Err)
+	case errors.As(err, &invalid) && len(c.lines) == 1:
+		return fmt.Errorf("%s line %d: %w", b.file.name, c.lines[0], err)
+	}
+	return err
 }
 
 func (b *bulk) sofar() string {

@@ -5,6 +5,8 @@ import (
 	"os/user"
 
 	"github.com/spf13/cobra"
+
+	"github.com/throttlerd/throttlerd/scheduler"
 )
 
 func (a *app) limitCommand() *cobra.Command {
@@ -34,10 +36,10 @@ func (a *app) onLimit(f func(s *session, name string) error) func(*cobra.Command
 
 // checkLimitName refuses what cannot name a limit before Redis is asked for it.
 func checkLimitName(name string) error {
-	if name == "queue" || name == "key" {
-		return usagef("limit %q is a reserved name: a queue's own limit and a key's are called so; choose another", name)
+	if err := checkName("limit", name); err != nil {
+		return err
 	}
-	return checkName("limit", name)
+	return scheduler.CheckLimit(name)
 }
 
 // editor is who changes something, for the log of edits.

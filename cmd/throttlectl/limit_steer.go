@@ -76,11 +76,11 @@ func (s *session) removeLimit(name string) error {
 
 // removable refuses before anybody is asked.
 func removable(l scheduler.Limit) error {
-	if len(l.Queues) > 0 {
-		return &unconfirmedError{fmt.Errorf("limit %q is named by queues: %s; take it off them first: throttlectl queue update %s --limit …", l.Name, names(l.Queues), l.Queues[0])}
-	}
-	if l.Owner != "" && !l.Undeclared {
-		return remedy(&scheduler.OwnedError{Queue: l.Name, Owner: l.Owner})
+	switch {
+	case l.Owner != "" && !l.Undeclared:
+		return remedy(&scheduler.OwnedError{Limit: l.Name, Owner: l.Owner})
+	case len(l.Queues) > 0 || l.Running > 0:
+		return &scheduler.ReferencedError{Limit: l.Name, Queues: l.Queues, Running: l.Running}
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func picturedLimits() []scheduler.Limit {
 	return []scheduler.Limit{
 		{Name: "active", LimitSpec: scheduler.LimitSpec{Rates: ratesOf("10/1s,300/15m:20")}, Bucket: bucket(1, 1, 0), Queues: []string{"a"}},
 		{Name: "capped", LimitSpec: scheduler.LimitSpec{Concurrency: 20}, Bucket: scheduler.Bucket{Running: 20, At: noon}, Queues: []string{"a", "b"}, Waiting: 2},
-		{Name: "exhausted", LimitSpec: scheduler.LimitSpec{Rates: ratesOf("5000/1h:50"), Concurrency: 8, DebtMax: 10}, Bucket: bucket(-2.5, 50, 2520*time.Millisecond),
+		{Name: "exhausted", LimitSpec: scheduler.LimitSpec{Rates: ratesOf("5000/1h:50"), Concurrency: 8, DebtMax: 10}, Bucket: bucket(0.25, 50, 2520*time.Millisecond),
 			Queues: []string{"a"}, Waiting: 1, Spent: 1200, Wasted: 3, Credited: 40, Owed: 50, Cut: 6},
 		{Name: "frozen", LimitSpec: scheduler.LimitSpec{Rates: ratesOf("50/1s")}, Owner: "team-a", Declared: &scheduler.LimitSpec{Rates: ratesOf("10/1s"), Concurrency: 4},
 			Bucket: scheduler.Bucket{Tokens: 1, Capacity: 1, NextToken: noon, At: noon, FrozenUntil: noon.Add(9 * time.Second),

@@ -11,8 +11,8 @@ import (
 func pictured() scheduler.Queue {
 	four, eight, debt := 4, 8, ratesOf("50/1s,90/1m")
 	q := scheduler.Queue{
-		Name: "calls", QueueSpec: scheduler.DefaultQueue("http"), Created: noon, Waiting: 7, Running: 8, TokensSpent: 1500, Credited: 20, Owed: 30, Cut: 4, ActiveKeys: 3,
-		Bucket: scheduler.Bucket{Tokens: 3.5, Capacity: 20, NextToken: noon.Add(20 * time.Millisecond), At: noon,
+		Name: "calls", QueueSpec: scheduler.DefaultQueue("http"), Created: noon, Waiting: 7, TokensSpent: 1500, Credited: 20, Owed: 30, Cut: 4, ActiveKeys: 3,
+		Bucket: scheduler.Bucket{Running: 8, Tokens: 3.5, Capacity: 20, NextToken: noon.Add(20 * time.Millisecond), At: noon,
 			Override: &scheduler.Override{Until: noon.Add(time.Hour), Base: ratesOf("10/1s,300/15m:20")},
 			LastEdit: &scheduler.Edit{At: noon, By: "ann@host-a", What: `queue "calls": rate 50/1s:20 for 1h0m0s`}},
 		Binding:   &scheduler.Binding{Limit: `limit "github"`, Why: "rate", Need: 2, Have: 1, Next: noon.Add(3 * time.Second)},

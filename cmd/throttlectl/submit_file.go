@@ -109,11 +109,13 @@ type chunk struct {
 	first, last int64
 }
 
-// prepare finds out what is in already.
+// prepare finds out what the queue's limits refuse, and what is in already.
 func (b *bulk) prepare() error {
-	if _, err := b.Queue(b.ctx, b.queue); err != nil {
+	limits, err := b.Admission(b.ctx, b.queue)
+	if err != nil {
 		return err
 	}
+	var bad badLines
 	if b.resume {
 		n, err := b.Progress(b.ctx, b.hash)
 		if err != nil {
@@ -123,11 +125,16 @@ func (b *bulk) prepare() error {
 	}
 	bar := b.a.progress("looking up ids", b.lines, nil)
 	defer bar.clear()
-	err := b.eachChunk(b.known, 1000, func(c *chunk) error {
+	err = b.eachChunk(b.known, 1000, func(c *chunk) error {
 		if err := b.step(); err != nil {
 			return fmt.Errorf("%w: nothing was submitted in this run", err)
 		}
 		bar.draw(c.last)
+		for i := range c.tasks {
+			if err := limits.Check(&c.tasks[i]); err != nil {
+				bad.add(c.lines[i], "%s", err)
+			}
+		}
 		taken, err := b.Taken(b.ctx, ids(c))
 		if err != nil {
 			return err
@@ -142,6 +149,9 @@ func (b *bulk) prepare() error {
 		}
 		return nil
 	})
+	if err == nil {
+		err = bad.error(b.file.name, b.lines)
+	}
 	if err != nil || b.resume {
 		return err
 	}
