@@ -12,6 +12,7 @@
 -- limits may use in this round}.
 
 local KEPT = 2000000 -- µs for which a slower limit keeps its tokens for a queue
+local PATIENCE = 5000 -- µs by which a queue that another worker serves may be behind
 local opened = {} -- limits, in the order of their opening
 local wakes = {} -- {index, queue} to be told
 
@@ -80,7 +81,7 @@ local function use_turns()
       if not mine then
         local turn, queue = limit_idle(name, base)
         if turn then
-          l.others[#l.others + 1] = {turn + c.ahead, base, queue}
+          l.others[#l.others + 1] = {turn + PATIENCE, base, queue}
         end
       end
     end
