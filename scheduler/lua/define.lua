@@ -145,7 +145,7 @@ if (new.key or '') ~= '' then
       exceptions = exceptions + (value ~= '' and 1 or 0)
       local state = value ~= old[field] and redis.call('HGET', K.KEYS .. name, string.sub(field, 3))
       if state and before.gen > 0 then
-        local k = key_read(before, string.sub(field, 3), state, old[field], now)
+        local k = key_read(before, string.sub(field, 3), state, old[field], false, now)
         local own
         k.cap, k.weight, own = key_rules(after, value)
         k.b = buckets_change(k.b, own, now)

@@ -18,8 +18,10 @@ local function discard_queue(q)
     redis.call('SREM', K.NAMED .. limit, name)
   end
   if q.keys then
-    for _, key in ipairs(redis.call('HKEYS', K.KEYS .. name)) do
-      redis.call('UNLINK', K.LANE .. name .. ':' .. key, K.LANEFRONT .. name .. ':' .. key)
+    for _, keys in ipairs({redis.call('HKEYS', K.KEYS .. name), redis.call('ZRANGE', K.KEYREADY .. name, 0, -1)}) do
+      for _, key in ipairs(keys) do
+        redis.call('UNLINK', K.LANE .. name .. ':' .. key, K.LANEFRONT .. name .. ':' .. key)
+      end
     end
     for n in string.gmatch(keys_default(q).stale or '', '%S+') do
       redis.call('UNLINK', K.KEYSTALE .. name .. ':' .. n)

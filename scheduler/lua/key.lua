@@ -1,7 +1,8 @@
 -- key.lua: the keys of a queue with a key block. Put behind limit.lua, record.lua and
 -- cost.lua, in front of queue.lua.
 --
--- keys:<queue> holds for each key that has work, runs, or whose buckets are not full:
+-- keys:<queue> holds for each key that has work, runs, or whose buckets are not full (but
+-- for one that only stands in keyready, and was never served):
 --   "pass running frozen generation front place buckets"
 --     pass        how far along it is, in 1/1000 of cost ÷ weight: the least is next
 --     generation  of the default rates under which the buckets are kept
@@ -56,11 +57,14 @@ local function use_keys()
 
   -- key_read makes a key of its state; buckets kept under older defaults are brought
   -- forward through the changes since.
-  function key_read(d, name, state, exception, now)
+  function key_read(d, name, state, exception, ready, now)
     local cap, weight, rates, own = key_rules(d, exception)
     local k = {name = name, cap = cap, weight = weight, pass = 0, running = 0, front = 0, place = '-'}
     if not state then
       k.b = rates_read(rates)
+      if ready then
+        k.place, k.pass = 'r', tonumber(ready)
+      end
       return k
     end
     local pass, running, frozen, gen, front, place, bucket = string.match(state, '^(%d+) (%d+) (%d+) (%d+) (%d+) (.) (.*)$')
@@ -98,8 +102,15 @@ local function use_keys()
     if #ask > 0 then
       local states = redis.call('HMGET', K.KEYS .. q.name, unpack(ask))
       local exceptions = d.exceptions and redis.call('HMGET', K.QUEUE .. q.name, unpack(fields))
+      local ready
+      for i = 1, #ask do
+        if not states[i] then
+          ready = redis.call('ZMSCORE', K.KEYREADY .. q.name, unpack(ask))
+          break
+        end
+      end
       for i, name in ipairs(ask) do
-        q.loaded[name] = key_read(d, name, states[i], exceptions and exceptions[i], now)
+        q.loaded[name] = key_read(d, name, states[i], exceptions and exceptions[i], ready and ready[i], now)
       end
     end
     local out = {}
@@ -155,9 +166,12 @@ local function use_keys()
       end
       k.place = place
       local whole = buckets_whole(k.b)
-      if place == '-' and k.running == 0 and whole <= now then
-        gone[#gone + 1] = k.name
+      if k.running == 0 and (place == '-' and whole <= now or place == 'r' and whole == 0 and k.front == 0) then
+        if k.known then
+          gone[#gone + 1] = k.name
+        end
       else
+        k.known = true
         if place == '-' and k.running == 0 then
           sweep[#sweep + 1] = string.format('%.0f', whole)
           sweep[#sweep + 1] = q.name .. ':' .. k.name
@@ -251,13 +265,15 @@ local function use_keys()
     local n, rest = string.match(d.stale, '^(%S+) ?(.*)$')
     local set = K.KEYSTALE .. q.name .. ':' .. n
     local names = redis.call('ZRANGE', set, 0, max - 1)
+    if #names > 0 then
+      redis.call('ZREM', set, unpack(names)) -- a removal first: passes when memory is full
+    end
     if #names < max then
       d.stale = rest ~= '' and rest
       redis.call('HSET', K.QUEUE .. q.name, 'stale', rest)
       redis.call('DEL', set)
     end
     if #names > 0 then
-      redis.call('ZREM', set, unpack(names))
       local list = {}
       for _, k in ipairs(keys_load(q, names, now)) do
         if k.place == 'l' or k.place == 'f' then -- else something has moved it since
