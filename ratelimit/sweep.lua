@@ -8,6 +8,7 @@
 -- at, "" at the end
 
 use_limits()
+use_corrections()
 local min = '-'
 if ARGV[1] ~= '' then
   min = '(' .. ARGV[1]

@@ -16,6 +16,7 @@
 --   capacity  the least burst of the rates in force; 0 without a rate
 
 use_limits()
+use_corrections()
 local now, off, stepped = clock_read(KEYS[1])
 local l = limit_load(ARGV[1], now)
 if not l then

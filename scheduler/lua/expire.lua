@@ -15,6 +15,7 @@ local function expire_queue(name, now)
   if q.waiting + q.later + q.running + (tonumber(v[5]) or 0) > 0 then
     at = now + after
   end
+  use_corrections()
   at = math.max(at, buckets_whole(q.b))
   if q.keys and redis.call('EXISTS', K.KEYS .. name) == 1 then
     at = math.max(at, now + 1000000) -- keys whose buckets are not full, which sweep.lua drops

@@ -23,6 +23,7 @@ local function use_keys()
   if keys_default then
     return
   end
+  use_corrections()
 
   -- keys_default reads the settings of the key block, once.
   function keys_default(q)

@@ -57,89 +57,99 @@ local function retry_delay(min, max, jitter, k, random)
   return d - math.floor(math.floor(d / 1000000 * jitter) * (random / 1000000))
 end
 
--- ended_limits books what one task leaves behind at the limits it was charged: its
--- places, tokens of a start that was not (wasted), what it really cost, what upstream
--- said. touched collects the named limits that changed, by name.
-local function ended_limits(q, t, wasted, touched, now)
-  local c = t.charge
-  use_limits()
-  local function of(name)
-    if name == 'queue' then
-      return c.queue > 0 and q, c.queue
-    elseif name == 'key' then
-      return c.key and q.keys and keys_load(q, {c.key}, now)[1], c.key_cost
-    end
-    return c.limits[name] and limit_load(name, now), c.limits[name]
-  end
-  for name, cost in pairs(c.limits) do
-    local l = limit_load(name, now)
-    if l then
-      if not touched[name] then
-        touched[name] = {l = l, full = l.cap > 0 and l.running >= l.cap, counts = {}}
-        table.insert(touched, name)
-      end
-      l.running = l.running - 1
-      if wasted then
-        local n = touched[name].counts
-        n.wasted = (n.wasted or 0) + cost
-      end
-    end
-  end
-  if c.key and q.keys then
-    local k = keys_load(q, {c.key}, now)[1]
-    if c.key_cost > 0 then
-      k.running = k.running - 1
-    end
-    q.touched[c.key] = k
-  end
-  if t.outcome == 'throttled' then
-    local x = of(t.limit or 'queue') or q
-    x.changed = true
-    x.b.frozen = math.max(x.b.frozen, now + math.min(t.number, MAX_FREEZE))
-  end
-  for line in string.gmatch(t.extra or '', '[^\n]+') do
-    local verb, name, rest = string.match(line, '^(%a) (%S+) ?(.*)$')
-    local x, cost = of(name)
-    if x and verb ~= 'l' then
-      x.changed = true
-      local counts = name == 'queue' and q.counts or touched[name] and touched[name].counts or {}
-      if verb == 'a' and cost > 0 then -- actual cost
-        local diff = tonumber(rest) - cost
-        if diff < 0 then
-          buckets_credit(x.b, -diff, now)
-          counts.credited = (counts.credited or 0) - diff
-        elseif diff > 0 then
-          local cut = buckets_owe(x.b, diff, x.debt or 0, now)
-          counts.owed = (counts.owed or 0) + diff - cut
-          counts.cut = (counts.cut or 0) + cut
-        end
-      elseif verb == 'r' then -- upstream's report
-        local left, reset = string.match(rest, '^(%d+) (%d+)$')
-        buckets_lower(x.b, tonumber(left), now)
-        if left == '0' then
-          x.b.frozen = math.max(x.b.frozen, now + math.min(tonumber(reset), MAX_FREEZE))
-        end
-      end
-    end
-  end
-end
+-- Made only where a task was charged more than a token of its queue.
+local ended_limits, limits_ended
 
--- limits_ended writes the named limits that a batch touched; where one had no room before
--- or its buckets changed, those that wait there are told.
-local function limits_ended(touched, now)
-  for _, name in ipairs(touched) do
-    local x = touched[name]
-    if x.l.changed then
-      limit_save(x.l)
-    else
-      redis.call('HSET', K.LIMIT .. name, 'running', x.l.running)
+local function use_charges()
+  if ended_limits then
+    return
+  end
+  use_limits()
+  use_corrections()
+
+  -- ended_limits books what one task leaves behind at the limits it was charged: its
+  -- places, tokens of a start that was not (wasted), what it really cost, what upstream
+  -- said. touched collects the named limits that changed, by name.
+  function ended_limits(q, t, wasted, touched, now)
+    local c = t.charge
+    local function of(name)
+      if name == 'queue' then
+        return c.queue > 0 and q, c.queue
+      elseif name == 'key' then
+        return c.key and q.keys and keys_load(q, {c.key}, now)[1], c.key_cost
+      end
+      return c.limits[name] and limit_load(name, now), c.limits[name]
     end
-    for field, n in pairs(x.counts) do
-      redis.call('HINCRBY', K.LIMIT .. name, field, n)
+    for name, cost in pairs(c.limits) do
+      local l = limit_load(name, now)
+      if l then
+        if not touched[name] then
+          touched[name] = {l = l, full = l.cap > 0 and l.running >= l.cap, counts = {}}
+          table.insert(touched, name)
+        end
+        l.running = l.running - 1
+        if wasted then
+          local n = touched[name].counts
+          n.wasted = (n.wasted or 0) + cost
+        end
+      end
     end
-    if x.full or x.l.changed then
-      x.l.changed = nil
-      limit_announce(x.l, now)
+    if c.key and q.keys then
+      local k = keys_load(q, {c.key}, now)[1]
+      if c.key_cost > 0 then
+        k.running = k.running - 1
+      end
+      q.touched[c.key] = k
+    end
+    if t.outcome == 'throttled' then
+      local x = of(t.limit or 'queue') or q
+      x.changed = true
+      x.b.frozen = math.max(x.b.frozen, now + math.min(t.number, MAX_FREEZE))
+    end
+    for line in string.gmatch(t.extra or '', '[^\n]+') do
+      local verb, name, rest = string.match(line, '^(%a) (%S+) ?(.*)$')
+      local x, cost = of(name)
+      if x and verb ~= 'l' then
+        x.changed = true
+        local counts = name == 'queue' and q.counts or touched[name] and touched[name].counts or {}
+        if verb == 'a' and cost > 0 then -- actual cost
+          local diff = tonumber(rest) - cost
+          if diff < 0 then
+            buckets_credit(x.b, -diff, now)
+            counts.credited = (counts.credited or 0) - diff
+          elseif diff > 0 then
+            local cut = buckets_owe(x.b, diff, x.debt or 0, now)
+            counts.owed = (counts.owed or 0) + diff - cut
+            counts.cut = (counts.cut or 0) + cut
+          end
+        elseif verb == 'r' then -- upstream's report
+          local left, reset = string.match(rest, '^(%d+) (%d+)$')
+          buckets_lower(x.b, tonumber(left), now)
+          if left == '0' then
+            x.b.frozen = math.max(x.b.frozen, now + math.min(tonumber(reset), MAX_FREEZE))
+          end
+        end
+      end
+    end
+  end
+
+  -- limits_ended writes the named limits that a batch touched; where one had no room before
+  -- or its buckets changed, those that wait there are told.
+  function limits_ended(touched, now)
+    for _, name in ipairs(touched) do
+      local x = touched[name]
+      if x.l.changed then
+        limit_save(x.l)
+      else
+        redis.call('HSET', K.LIMIT .. name, 'running', x.l.running)
+      end
+      for field, n in pairs(x.counts) do
+        redis.call('HINCRBY', K.LIMIT .. name, field, n)
+      end
+      if x.full or x.l.changed then
+        x.l.changed = nil
+        limit_announce(x.l, now)
+      end
     end
   end
 end
@@ -160,12 +170,15 @@ local function settle_queue(name, worker, batch, now)
       mine[#mine + 1] = t
     else -- of a queue that was removed while it ran
       t.charge.key, t.extra, t.outcome = nil, nil, ''
+      use_charges()
       ended_limits(q, t, false, touched, now)
     end
   end
   batch = mine
   if #batch == 0 then
-    limits_ended(touched, now)
+    if #touched > 0 then
+      limits_ended(touched, now)
+    end
     return
   end
   local was_full = full_cap(q)
@@ -201,6 +214,7 @@ local function settle_queue(name, worker, batch, now)
       q.exempt = q.exempt - 1
     end
     if t.charge ~= ONE_TOKEN or t.extra or o == 'throttled' then
+      use_charges()
       ended_limits(q, t, unused, touched, now)
     end
   end
@@ -303,7 +317,9 @@ local function settle_queue(name, worker, batch, now)
       redis.call('HINCRBY', K.QUEUE .. name, field, n)
     end
   end
-  limits_ended(touched, now)
+  if #touched > 0 then
+    limits_ended(touched, now)
+  end
   if #ends < #batch or was_full or free or q.changed then
     announce(q, place_queue(q, now), now)
   end

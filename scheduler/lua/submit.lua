@@ -56,6 +56,7 @@ for i = 4, #ARGV, 3 do
       for limit, b in pairs(under) do
         local c = task_cost(costs, limit)
         if c > 1 and buckets_at(b, c) >= NEVER then
+          use_corrections()
           return {-4, k, limit, c, buckets_burst(b)}
         end
       end

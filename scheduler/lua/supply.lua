@@ -4,33 +4,6 @@
 -- How much a claim may still read and give out; it is shared by all of them.
 local claim = {room = 0, promotions = 100, total = 0}
 
--- open_queue returns a queue that a claim may take from, read once, or false when it has
--- nothing to do in this index.
-local function open_queue(loaded, name, index, now)
-  local q = loaded[name]
-  if q == nil then
-    q = load_queue(name, now) or false
-    if q and (q.index ~= index or q.held or q.limits and not limits_there(q, now)) then
-      q = false
-    end
-    loaded[name] = q
-    if q then
-      q.had_gone, q.had_later = q.gone, q.later
-      q.took_front, q.took_list, q.granted, q.seqs, q.charges = 0, 0, {}, {}, {}
-      q.buffer, q.at_task, q.read_front, q.read_list = {ids = {}, recs = {}, seqs = {}}, 1, 0, 0
-      q.task = {} -- the current one
-      q.largest = q.big -- record: at first of all ever submitted, then of those seen
-      promote(q, now, claim.promotions)
-      claim.promotions = claim.promotions - (q.had_later - q.later)
-      if q.keys then
-        keys_review(q, 64, now)
-      end
-      loaded[#loaded + 1] = q
-    end
-  end
-  return q
-end
-
 -- read_records reads tasks into a buffer, three lists: ids, recs (false for one that was
 -- cancelled while it waited) and seqs (the first turn of those given back).
 local function read_records(q, buffer, ids)
@@ -127,139 +100,176 @@ local function next_task(q, n, by)
   end
 end
 
--- lane_read reads the first n tasks of keys, all records at once.
-local function lane_read(q, list, n)
-  local ids, whose, into = {}, {}, {ids = {}, recs = {}}
-  for _, k in ipairs(list) do
-    if not k.buffer then
-      k.buffer, k.at_task = {ids = {}, recs = {}, seqs = {}}, 1
-      k.took_front, k.took_list, k.read_list = 0, 0, 0
-    end
-    local key, have = q.name .. ':' .. k.name, #k.buffer.ids
-    if k.front > 0 and not k.front_read then
-      k.front_read = true
-      local back = redis.call('ZRANGE', K.LANEFRONT .. key, 0, -1, 'WITHSCORES')
-      for i = 1, #back, 2 do
-        have = have + 1
-        ids[#ids + 1], k.buffer.seqs[have] = back[i], tonumber(back[i + 1])
+-- The lanes of keys; made only where a queue has them.
+local lane_read, lane_task, ring_add, ring_read, next_key
+
+local function use_lanes()
+  if lane_read then
+    return
+  end
+
+  -- lane_read reads the first n tasks of keys, all records at once.
+  function lane_read(q, list, n)
+    local ids, whose, into = {}, {}, {ids = {}, recs = {}}
+    for _, k in ipairs(list) do
+      if not k.buffer then
+        k.buffer, k.at_task = {ids = {}, recs = {}, seqs = {}}, 1
+        k.took_front, k.took_list, k.read_list = 0, 0, 0
+      end
+      local key, have = q.name .. ':' .. k.name, #k.buffer.ids
+      if k.front > 0 and not k.front_read then
+        k.front_read = true
+        local back = redis.call('ZRANGE', K.LANEFRONT .. key, 0, -1, 'WITHSCORES')
+        for i = 1, #back, 2 do
+          have = have + 1
+          ids[#ids + 1], k.buffer.seqs[have] = back[i], tonumber(back[i + 1])
+          whose[#ids] = k
+        end
+      end
+      local lane = redis.call('LRANGE', K.LANE .. key, k.read_list, k.read_list + n - 1)
+      k.read_list = k.read_list + #lane
+      k.drained = #lane < n
+      for i = 1, #lane do
+        ids[#ids + 1] = lane[i]
         whose[#ids] = k
       end
     end
-    local lane = redis.call('LRANGE', K.LANE .. key, k.read_list, k.read_list + n - 1)
-    k.read_list = k.read_list + #lane
-    k.drained = #lane < n
-    for i = 1, #lane do
-      ids[#ids + 1] = lane[i]
-      whose[#ids] = k
+    for from = 1, #ids, 1000 do
+      read_records(q, into, {unpack(ids, from, math.min(from + 999, #ids))})
+    end
+    for i = 1, #ids do
+      local b = whose[i].buffer
+      local n = #b.ids + 1
+      b.ids[n], b.recs[n] = ids[i], into.recs[i]
     end
   end
-  for from = 1, #ids, 1000 do
-    read_records(q, into, {unpack(ids, from, math.min(from + 999, #ids))})
-  end
-  for i = 1, #ids do
-    local b = whose[i].buffer
-    local n = #b.ids + 1
-    b.ids[n], b.recs[n] = ids[i], into.recs[i]
-  end
-end
 
--- lane_task returns the first task that is left of a key, or nil.
-local function lane_task(q, k)
-  while true do
-    if k.at_task <= #k.buffer.ids then
-      local t = current(q, k.buffer, k.at_task, k)
-      if t then
-        return t
+  -- lane_task returns the first task that is left of a key, or nil.
+  function lane_task(q, k)
+    while true do
+      if k.at_task <= #k.buffer.ids then
+        local t = current(q, k.buffer, k.at_task, k)
+        if t then
+          return t
+        end
+      elseif k.drained then
+        return nil
+      else
+        lane_read(q, {k}, 8)
       end
-    elseif k.drained then
-      return nil
-    else
-      lane_read(q, {k}, 8)
     end
   end
-end
 
--- ring_add puts a key where it may be served: among the ready ones, by pass, or among
--- those that come soon, by instant.
-local function ring_add(q, k, now)
-  local t = lane_task(q, k)
-  k.has = t ~= nil
-  q.moved[k.name] = k
-  if not t then
-    k.at = nil
-    return
-  end
-  k.at = key_at(k, task_cost(t.costs, 'key'))
-  if k.at >= NEVER then
-    return
-  end
-  local list, by = q.ring, 'pass'
-  if k.at > now then
-    list, by = q.soon, 'at'
-  end
-  local i = #list
-  while i > 0 and list[i][by] > k[by] do
-    list[i + 1] = list[i]
-    i = i - 1
-  end
-  list[i + 1] = k
-end
-
--- ring_read opens the keys of a queue, at first those that are blocked until an instant
--- within the horizon, then those that are ready, least pass first.
-local function ring_read(q, n, by, now)
-  n = math.min(how_many(q, n, by), 128)
-  local list = {}
-  if not q.ring then
-    q.ring, q.soon, q.moved, q.ring_at = {}, {}, {}, 0
-    local later = redis.call('ZRANGEBYSCORE', K.KEYLATER .. q.name, '-inf', string.format('%.0f', by), 'LIMIT', 0, n)
-    for _, k in ipairs(keys_load(q, later, now)) do
-      list[#list + 1] = k
+  -- ring_add puts a key where it may be served: among the ready ones, by pass, or among
+  -- those that come soon, by instant.
+  function ring_add(q, k, now)
+    local t = lane_task(q, k)
+    k.has = t ~= nil
+    q.moved[k.name] = k
+    if not t then
+      k.at = nil
+      return
     end
-  end
-  local ready = redis.call('ZRANGE', K.KEYREADY .. q.name, q.ring_at, q.ring_at + n - 1, 'WITHSCORES')
-  q.ring_at = q.ring_at + #ready / 2
-  q.ring_done = #ready / 2 < n
-  q.ring_seen = #ready > 0 and tonumber(ready[#ready]) or math.huge
-  local names = {}
-  for i = 1, #ready, 2 do
-    names[#names + 1] = ready[i]
-  end
-  for _, k in ipairs(keys_load(q, names, now)) do
-    list[#list + 1] = k
-  end
-  lane_read(q, list, math.max(1, math.min(8, math.ceil(n / math.max(1, #list)))))
-  for _, k in ipairs(list) do
-    ring_add(q, k, now)
-  end
-end
-
--- next_key returns the first task of the key to serve next, and the earliest instant at
--- which the key lets it start; nil when none may within the horizon.
-local function next_key(q, n, by, now)
-  if not q.ring then
-    ring_read(q, n, by, now)
-  end
-  while not q.ring_done and (not q.ring[1] or q.ring[1].pass > q.ring_seen) do
-    ring_read(q, n, by, now)
-  end
-  local from = math.max(now, buckets_at(q.b, 1))
-  while q.soon[1] and q.soon[1].at <= from do -- may run by when the queue may
-    local k = table.remove(q.soon, 1)
-    local i = #q.ring
-    while i > 0 and q.ring[i].pass > k.pass do
-      q.ring[i + 1] = q.ring[i]
+    k.at = key_at(k, task_cost(t.costs, 'key'))
+    if k.at >= NEVER then
+      return
+    end
+    local list, by = q.ring, 'pass'
+    if k.at > now then
+      list, by = q.soon, 'at'
+    end
+    local i = #list
+    while i > 0 and list[i][by] > k[by] do
+      list[i + 1] = list[i]
       i = i - 1
     end
-    q.ring[i + 1] = k
+    list[i + 1] = k
   end
-  local list = q.ring[1] and q.ring or q.soon
-  local k = list[1]
-  if k then
-    local t = lane_task(q, k)
-    t.key, t.list = k, list
-    return t, k.at
+
+  -- ring_read opens the keys of a queue, at first those that are blocked until an instant
+  -- within the horizon, then those that are ready, least pass first.
+  function ring_read(q, n, by, now)
+    n = math.min(how_many(q, n, by), 128)
+    local list = {}
+    if not q.ring then
+      q.ring, q.soon, q.moved, q.ring_at = {}, {}, {}, 0
+      local later = redis.call('ZRANGEBYSCORE', K.KEYLATER .. q.name, '-inf', string.format('%.0f', by), 'LIMIT', 0, n)
+      for _, k in ipairs(keys_load(q, later, now)) do
+        list[#list + 1] = k
+      end
+    end
+    local ready = redis.call('ZRANGE', K.KEYREADY .. q.name, q.ring_at, q.ring_at + n - 1, 'WITHSCORES')
+    q.ring_at = q.ring_at + #ready / 2
+    q.ring_done = #ready / 2 < n
+    q.ring_seen = #ready > 0 and tonumber(ready[#ready]) or math.huge
+    local names = {}
+    for i = 1, #ready, 2 do
+      names[#names + 1] = ready[i]
+    end
+    for _, k in ipairs(keys_load(q, names, now)) do
+      list[#list + 1] = k
+    end
+    lane_read(q, list, math.max(1, math.min(8, math.ceil(n / math.max(1, #list)))))
+    for _, k in ipairs(list) do
+      ring_add(q, k, now)
+    end
   end
+
+  -- next_key returns the first task of the key to serve next, and the earliest instant at
+  -- which the key lets it start; nil when none may within the horizon.
+  function next_key(q, n, by, now)
+    if not q.ring then
+      ring_read(q, n, by, now)
+    end
+    while not q.ring_done and (not q.ring[1] or q.ring[1].pass > q.ring_seen) do
+      ring_read(q, n, by, now)
+    end
+    local from = math.max(now, buckets_at(q.b, 1))
+    while q.soon[1] and q.soon[1].at <= from do -- may run by when the queue may
+      local k = table.remove(q.soon, 1)
+      local i = #q.ring
+      while i > 0 and q.ring[i].pass > k.pass do
+        q.ring[i + 1] = q.ring[i]
+        i = i - 1
+      end
+      q.ring[i + 1] = k
+    end
+    local list = q.ring[1] and q.ring or q.soon
+    local k = list[1]
+    if k then
+      local t = lane_task(q, k)
+      t.key, t.list = k, list
+      return t, k.at
+    end
+  end
+end
+
+-- open_queue returns a queue that a claim may take from, read once, or false when it has
+-- nothing to do in this index.
+local function open_queue(loaded, name, index, now)
+  local q = loaded[name]
+  if q == nil then
+    q = load_queue(name, now) or false
+    if q and (q.index ~= index or q.held or q.limits and not limits_there(q, now)) then
+      q = false
+    end
+    loaded[name] = q
+    if q then
+      q.had_gone, q.had_later = q.gone, q.later
+      q.took_front, q.took_list, q.granted, q.seqs, q.charges = 0, 0, {}, {}, {}
+      q.buffer, q.at_task, q.read_front, q.read_list = {ids = {}, recs = {}, seqs = {}}, 1, 0, 0
+      q.task = {} -- the current one
+      q.largest = q.big -- record: at first of all ever submitted, then of those seen
+      promote(q, now, claim.promotions)
+      claim.promotions = claim.promotions - (q.had_later - q.later)
+      if q.keys then
+        use_lanes()
+        keys_review(q, 64, now)
+      end
+      loaded[#loaded + 1] = q
+    end
+  end
+  return q
 end
 
 -- candidate returns the queue's next task and the earliest instant, now at the least, at
