@@ -30,11 +30,10 @@ if most > 0 and q.waiting + q.later + (#ARGV - 1) / 3 > most then
 end
 
 -- what tasks cost, and their keys
-local dear, names = false, {}
+local dear, names, byte = false, {}, string.byte
 for i = 4, #ARGV, 3 do
-  local rec = ARGV[i]
-  if string.byte(rec, 1) ~= 10 or q.keys then
-    local f = record_fields(rec)
+  if byte(ARGV[i], 1) ~= 10 or q.keys then
+    local f = record_fields(ARGV[i])
     local k = (i - 1) / 3
     if q.keys and not f.k then
       return {-3, k}
@@ -110,7 +109,9 @@ for i = 2, #ARGV, 3 do
     at = 0
   else
     wait[#wait + 1] = id
-    keys[#wait] = names[(i + 1) / 3]
+    if q.keys then
+      keys[#wait] = names[(i + 1) / 3]
+    end
     at = 0
   end
   bodies[#bodies + 1] = id
