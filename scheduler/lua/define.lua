@@ -160,8 +160,17 @@ if (new.key or '') ~= '' then
   end
 end
 
--- write
+-- write: first of a new queue what is read most, in the order in which it is read, so that
+-- it stands at the beginning of the record
 if not exists then
+  local first = {}
+  for field in string.gmatch('index rate bucket frozen held waiting running later front seq big work gone cap exempt dear '
+    .. 'over limits place turn key vt spent attempts retry_min retry_max jitter done failed dead wasted no debt '
+    .. 'history ended own last_id max_length used', '%S+') do
+    first[#first + 1] = field
+    first[#first + 1] = new[field] or (string.find('bucket held over limits place key', field, 1, true) and '' or '0')
+  end
+  redis.call('HSET', key, unpack(first))
   put('no', redis.call('HINCRBY', KEYS[1], 'queues', 1))
   put('created', now)
   redis.call('HSET', K.NUMBERS, new.no, name)

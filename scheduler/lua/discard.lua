@@ -5,10 +5,10 @@
 local function discard_queue(q)
   local name = q.name
   local v = redis.call('HMGET', K.QUEUE .. name, 'own', 'no')
-  if v[1] then
+  if v[1] == '1' then
     local ids = redis.call('HKEYS', K.TASKS .. name)
     for i = 1, #ids, 500 do
-      forget_tasks(name, true, {unpack(ids, i, math.min(i + 499, #ids))})
+      forget_tasks(name, '1', {unpack(ids, i, math.min(i + 499, #ids))})
     end
   end
   if q.place ~= '' then

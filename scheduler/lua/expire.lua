@@ -25,11 +25,11 @@ local function expire_queue(name, now)
     return
   end
   local ended = tonumber(v[6]) or 0
-  if v[7] and ended > 200 then -- the ids of its tasks are freed in steps, one a tick
+  if v[7] == '1' and ended > 200 then -- the ids of its tasks are freed in steps, one a tick
     local ids = redis.call('LRANGE', K.ENDED .. name, 0, 199)
     redis.call('LTRIM', K.ENDED .. name, 200, -1)
     redis.call('HDEL', K.ENDS .. name, unpack(ids))
-    forget_tasks(name, true, ids)
+    forget_tasks(name, '1', ids)
     redis.call('HSET', K.QUEUE .. name, 'ended', ended - #ids)
     return
   end

@@ -1,7 +1,7 @@
 -- forget.lua: drop tasks from Redis for good, and free the ids their owners chose.
 
 local function forget_tasks(name, own, ids)
-  if own then
+  if own == '1' then
     local recs, names = redis.call('HMGET', K.TASKS .. name, unpack(ids)), {}
     for i = 1, #ids do
       local id = own_id(recs[i])

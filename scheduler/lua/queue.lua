@@ -8,7 +8,8 @@
 --   nowhere               empty, held, its own cap full, all its keys' caps full
 
 -- load_queue reads what a decision about a queue needs, or returns nil when
--- there is no such queue. Counters are numbers, settings as stored.
+-- there is no such queue. Counters are numbers, settings as stored. A small hash is a
+-- list, and each field is looked for from its beginning: define.lua has these first.
 local function load_queue(name, now)
   local v = redis.call('HMGET', K.QUEUE .. name, 'index', 'rate', 'bucket', 'frozen', 'held', 'waiting', 'running',
     'later', 'front', 'seq', 'big', 'work', 'gone', 'cap', 'exempt', 'dear', 'over', 'limits', 'place', 'turn', 'key', 'vt', 'spent')
@@ -21,7 +22,7 @@ local function load_queue(name, now)
     front = tonumber(v[9]) or 0, seq = tonumber(v[10]) or 0, big = tonumber(v[11]) or 0, work = v[12],
     gone = tonumber(v[13]) or 0, -- cancelled tasks that still stand in the list
     cap = tonumber(v[14]) or 0, exempt = tonumber(v[15]) or 0, -- running tasks that are not under its own limit
-    dear = v[16], -- has had tasks that cost other than 1
+    dear = v[16] == '1', -- has had tasks that cost other than 1
     place = v[19] or '', turn = tonumber(v[20]) or 0, spent = tonumber(v[23]) or 0,
   }
   local keyed = v[21] and v[21] ~= ''

@@ -150,7 +150,7 @@ end
 q.later = q.later + #later / 2
 redis.call('HSET', K.QUEUE .. name, 'waiting', q.waiting, 'later', q.later, 'last_id', last, 'big', q.big, 'used', now)
 if dear and not q.dear then
-  q.dear = '1'
+  q.dear = true
   redis.call('HSET', K.QUEUE .. name, 'dear', 1)
 end
 clock_write(KEYS[1], now, off)

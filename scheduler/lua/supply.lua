@@ -152,8 +152,8 @@ local function use_lanes()
         if t then
           return t
         end
-      elseif k.drained then
-        return nil
+      elseif k.drained or k.took_list > 1000 then
+        return nil -- or so many were cancelled that the next claim goes on
       else
         lane_read(q, {k}, 8)
       end
@@ -164,10 +164,10 @@ local function use_lanes()
   -- those that come soon, by instant.
   function ring_add(q, k, now)
     local t = lane_task(q, k)
-    k.has = t ~= nil
+    k.has = t ~= nil or not k.drained
     q.moved[k.name] = k
     if not t then
-      k.at = nil
+      k.at = now
       return
     end
     k.at = key_at(k, task_cost(t.costs, 'key'))
@@ -200,7 +200,7 @@ local function use_lanes()
     end
     local ready = redis.call('ZRANGE', K.KEYREADY .. q.name, q.ring_at, q.ring_at + n - 1, 'WITHSCORES')
     q.ring_at = q.ring_at + #ready / 2
-    q.ring_done = #ready / 2 < n
+    q.ring_done = #ready / 2 < n or q.ring_at > 500 -- a claim looks at no more
     q.ring_seen = #ready > 0 and tonumber(ready[#ready]) or math.huge
     local names = {}
     for i = 1, #ready, 2 do

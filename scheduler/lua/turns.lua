@@ -143,6 +143,10 @@ local function use_turns()
         l.done = true
         return nil
       end
+      if #c.loaded >= MAX_QUEUES and c.loaded[e[2]] == nil then
+        l.done = true -- there is room: the next claim goes on
+        return nil
+      end
       local q = open_queue(c.loaded, e[2], e[3].base, c.now)
       local t, own
       if q then
