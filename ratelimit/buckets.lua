@@ -110,10 +110,7 @@ local function buckets_at(b, c)
   local at = b.frozen
   for i = 1, #b do
     local r = b[i]
-    local t = NEVER
-    if c <= r[3] then
-      t = bucket_at(r[1], r[2], r[3], r[4], r[5], c)
-    end
+    local t = c <= r[3] and bucket_at(r[1], r[2], r[3], r[4], r[5], c) or NEVER
     if t > at then
       at = t
     end
@@ -154,18 +151,6 @@ local function buckets_left(b, t)
   return left
 end
 
--- buckets_burst returns the least burst, the most that one task may cost; nil without a
--- rate.
-local function buckets_burst(b)
-  local least
-  for i = 1, #b do
-    if not least or b[i][3] < least then
-      least = b[i][3]
-    end
-  end
-  return least
-end
-
 -- buckets_full tells whether a bucket would stop to accrue at t: it holds all it can.
 local function buckets_full(b, t)
   for i = 1, #b do
@@ -176,60 +161,82 @@ local function buckets_full(b, t)
   return false
 end
 
--- buckets_whole is the instant from which on nothing of the state is left to know.
-local function buckets_whole(b)
-  local at = math.max(b.frozen, b.till or 0)
-  for i = 1, #b do
-    local f = b[i][4] + (b[i][5] > 0 and 1 or 0)
-    if f > at then
-      at = f
-    end
-  end
-  return at
-end
+-- Needed by few calls, so made only for them: a script makes its functions anew each time.
+local buckets_credit, buckets_owe, buckets_lower, buckets_burst, buckets_whole
 
--- buckets_credit gives c tokens back that were not used, up to the capacity.
-local function buckets_credit(b, c, now)
-  for i = 1, #b do
-    local r = b[i]
-    if r[4] >= now then
-      local us, rem = bucket_span(r[1], r[2], math.min(c, r[3]))
-      r[4], r[5] = r[4] - us, r[5] - rem
-      if r[5] < 0 then
-        r[4], r[5] = r[4] - 1, r[5] + r[1]
-      end
-      if r[4] < now then
-        r[4], r[5] = now, 0
+local function use_corrections()
+  if buckets_credit then
+    return
+  end
+
+  -- buckets_credit gives c tokens back that were not used, up to the capacity.
+  function buckets_credit(b, c, now)
+    for i = 1, #b do
+      local r = b[i]
+      if r[4] >= now then
+        local us, rem = bucket_span(r[1], r[2], math.min(c, r[3]))
+        r[4], r[5] = r[4] - us, r[5] - rem
+        if r[5] < 0 then
+          r[4], r[5] = r[4] - 1, r[5] + r[1]
+        end
+        if r[4] < now then
+          r[4], r[5] = now, 0
+        end
       end
     end
   end
-end
 
--- buckets_owe takes c tokens that were used beyond what was granted, down to -debt, or to
--- -burst where that is less.
--- It returns how many were cut off there, the most of all buckets.
-local function buckets_owe(b, c, debt, now)
-  local cut = 0
-  for i = 1, #b do
-    local r = b[i]
-    local take = math.min(c, math.max(0, bucket_left(r[1], r[2], r[3], r[4], r[5], now) + math.min(debt, r[3])))
-    cut = math.max(cut, c - take)
-    while take > 0 do -- a span is exact up to the burst
-      local part = math.min(take, r[3])
-      r[4], r[5] = bucket_debit(r[1], r[2], r[4], r[5], now, part)
-      take = take - part
+  -- buckets_owe takes c tokens that were used beyond what was granted, down to -debt, or to
+  -- -burst where that is less.
+  -- It returns how many were cut off there, the most of all buckets.
+  function buckets_owe(b, c, debt, now)
+    local cut = 0
+    for i = 1, #b do
+      local r = b[i]
+      local take = math.min(c, math.max(0, bucket_left(r[1], r[2], r[3], r[4], r[5], now) + math.min(debt, r[3])))
+      cut = math.max(cut, c - take)
+      while take > 0 do -- a span is exact up to the burst
+        local part = math.min(take, r[3])
+        r[4], r[5] = bucket_debit(r[1], r[2], r[4], r[5], now, part)
+        take = take - part
+      end
+    end
+    return cut
+  end
+
+  -- buckets_lower leaves no more than n tokens in any bucket.
+  function buckets_lower(b, n, now)
+    for i = 1, #b do
+      local r = b[i]
+      if bucket_left(r[1], r[2], r[3], r[4], r[5], now) > n then
+        local us, rem = bucket_span(r[1], r[2], r[3] - n)
+        r[4], r[5] = now + us, rem
+      end
     end
   end
-  return cut
-end
 
--- buckets_lower leaves no more than n tokens in any bucket.
-local function buckets_lower(b, n, now)
-  for i = 1, #b do
-    local r = b[i]
-    if bucket_left(r[1], r[2], r[3], r[4], r[5], now) > n then
-      local us, rem = bucket_span(r[1], r[2], r[3] - n)
-      r[4], r[5] = now + us, rem
+  -- buckets_burst returns the least burst, the most that one task may cost; nil without a
+  -- rate.
+  function buckets_burst(b)
+    local least
+    for i = 1, #b do
+      if not least or b[i][3] < least then
+        least = b[i][3]
+      end
     end
+    return least
+  end
+
+  -- buckets_whole is the instant from which on nothing of the state is left to know.
+  function buckets_whole(b)
+    local at = math.max(b.frozen, b.till or 0)
+    for i = 1, #b do
+      local f = b[i][4] + (b[i][5] > 0 and 1 or 0)
+      if f > at then
+        at = f
+      end
+    end
+    return at
   end
 end
+

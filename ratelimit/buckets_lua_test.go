@@ -16,6 +16,7 @@ import (
 // ARGV     rates, then for each step: verb, t, c, rates
 // Returns  for each step: rates, buckets, override, freeze, took, cut, at(1), at(c), left
 var bucketsLua = redis.NewScript(BucketLua + `
+use_corrections()
 local rate, bucket, over, frozen = ARGV[1], '', '', '0'
 local out = {}
 for i = 2, #ARGV, 4 do

@@ -2,7 +2,7 @@ package ratelimit
 
 import "strings"
 
-// KeyPart is a key of a namespace as scripts name it: K_<Name> is "{namespace}:" and Part.
+// KeyPart is a key of a namespace as scripts name it: K.<Name> is "{namespace}:" and Part.
 type KeyPart struct{ Name, Part string }
 
 // KeyParts are the keys that limits stand on. Where a part ends in a colon, the name of a
@@ -21,16 +21,18 @@ var KeyParts = []KeyPart{
 	{"WAKE", "wake:"},                // channel of one worker
 }
 
-// LuaKeys returns the Lua lines that define the K_ names which src uses; the first key of
-// every script is that of the clock.
+// LuaKeys returns the Lua line that defines K with the names that src uses; the first key
+// of every script is that of the clock. One table, not a local for each: a function that
+// uses them has one upvalue of it, and a script makes its functions anew with each call.
 func LuaKeys(src string, parts []KeyPart) string {
 	var b strings.Builder
-	b.WriteString("local PREFIX = string.sub(KEYS[1], 1, -6) -- KEYS[1] is {namespace}:clock\n")
+	b.WriteString("local PREFIX = string.sub(KEYS[1], 1, -6) -- KEYS[1] is {namespace}:clock\nlocal K = {")
 	for _, p := range parts {
-		if used(src, "K_"+p.Name) {
-			b.WriteString("local K_" + p.Name + " = PREFIX .. '" + p.Part + "'\n")
+		if used(src, "K."+p.Name) {
+			b.WriteString(p.Name + " = PREFIX .. '" + p.Part + "', ")
 		}
 	}
+	b.WriteString("}\n")
 	return b.String()
 }
 
@@ -38,7 +40,7 @@ func LuaKeys(src string, parts []KeyPart) string {
 func used(src, word string) bool {
 	for i := strings.Index(src, word); i >= 0; {
 		end := i + len(word)
-		if end == len(src) || !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZ_", rune(src[end])) {
+		if end == len(src) || !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZ", rune(src[end])) {
 			return true
 		}
 		j := strings.Index(src[end:], word)

@@ -10,15 +10,15 @@ local now = clock_read(KEYS[1])
 local reply = {now}
 for i = 1, #ARGV do
   local name = ARGV[i]
-  local h = redis.call('HGETALL', K_LIMIT .. name)
+  local h = redis.call('HGETALL', K.LIMIT .. name)
   if #h == 0 then
     reply[#reply + 1] = {}
   else
     local waiting = 0
-    for _, index in ipairs(redis.call('SMEMBERS', K_WAITED .. name)) do
-      waiting = waiting + redis.call('ZCARD', K_WAITERS .. name .. ':' .. index)
+    for _, index in ipairs(redis.call('SMEMBERS', K.WAITED .. name)) do
+      waiting = waiting + redis.call('ZCARD', K.WAITERS .. name .. ':' .. index)
     end
-    reply[#reply + 1] = {h, redis.call('SMEMBERS', K_NAMED .. name), waiting}
+    reply[#reply + 1] = {h, redis.call('SMEMBERS', K.NAMED .. name), waiting}
   end
 end
 return reply

@@ -6,6 +6,7 @@
 --
 -- Returns 1, or -1 when there is no such limit.
 
+use_limits()
 local now, off = clock_read(KEYS[1])
 local l = limit_load(ARGV[1], now)
 if not l then
@@ -18,7 +19,7 @@ l.b.frozen, l.keep, l.ask = 0, nil, nil
 clock_write(KEYS[1], now, off)
 limit_save(l)
 if ARGV[2] ~= '' then
-  log_edit(K_LIMIT .. l.name, now, ARGV[2], ARGV[3])
+  log_edit(K.LIMIT .. l.name, now, ARGV[2], ARGV[3])
 end
 limit_announce(l, now)
 return 1

@@ -19,8 +19,9 @@
 --   at    the engine time from which the rates hold (µs)
 -- or {-1, owner} another owner declares it.
 
+use_limits()
 local mode, name, owner, by, during = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
-local key = K_LIMIT .. name
+local key = K.LIMIT .. name
 local flat, old = redis.call('HGETALL', key), {}
 for i = 1, #flat, 2 do
   old[flat[i]] = flat[i + 1]
@@ -100,15 +101,15 @@ end
 l.cap = tonumber(new.cap)
 
 clock_write(KEYS[1], now, off)
-redis.call('ZADD', K_LIMITS, 0, name)
+redis.call('ZADD', K.LIMITS, 0, name)
 limit_save(l, unpack(put))
 if by ~= '' and what > 0 then
   log_edit(key, now, by, ARGV[5])
 end
 if mode == 'apply' then
-  redis.call('SADD', K_LIMITSOF .. owner, name)
+  redis.call('SADD', K.LIMITSOF .. owner, name)
 elseif mode == 'undeclare' then
-  redis.call('SREM', K_LIMITSOF .. owner, name)
+  redis.call('SREM', K.LIMITSOF .. owner, name)
 end
 limit_announce(l, now)
 return {what, at}

@@ -7,11 +7,13 @@
 -- Returns {dropped, last}: limits whose buckets were dropped, and the last name looked
 -- at, "" at the end
 
+use_limits()
+use_corrections()
 local min = '-'
 if ARGV[1] ~= '' then
   min = '(' .. ARGV[1]
 end
-local names = redis.call('ZRANGEBYLEX', K_LIMITS, min, '+', 'LIMIT', 0, ARGV[2])
+local names = redis.call('ZRANGEBYLEX', K.LIMITS, min, '+', 'LIMIT', 0, ARGV[2])
 local now, off, stepped = clock_read(KEYS[1])
 local full = {}
 for _, name in ipairs(names) do

@@ -15,6 +15,8 @@
 --   now       engine time, µs: the instant of the grant
 --   capacity  the least burst of the rates in force; 0 without a rate
 
+use_limits()
+use_corrections()
 local now, off, stepped = clock_read(KEYS[1])
 local l = limit_load(ARGV[1], now)
 if not l then
@@ -25,12 +27,12 @@ local burst = buckets_burst(l.b) or 0
 local granted, wait, waited = 0, -1, false
 if buckets_at(l.b, n) < NEVER then
   local first, before = nil, 0 -- the least turn of those that wait, and how many go first
-  for _, index in ipairs(redis.call('SMEMBERS', K_WAITED .. l.name)) do
+  for _, index in ipairs(redis.call('SMEMBERS', K.WAITED .. l.name)) do
     waited = true
     local turn = limit_idle(l.name, index)
     if turn and turn < l.turn then
       first = math.min(first or turn, turn)
-      before = before + redis.call('ZCOUNT', K_WAITERS .. l.name .. ':' .. index, '-inf', string.format('(%.0f', l.turn))
+      before = before + redis.call('ZCOUNT', K.WAITERS .. l.name .. ':' .. index, '-inf', string.format('(%.0f', l.turn))
     end
   end
   local at
@@ -64,7 +66,7 @@ if granted == 1 or waited or stepped > 0 then
 end
 if granted == 1 then
   limit_save(l)
-  redis.call('HINCRBY', K_LIMIT .. l.name, 'spent', n)
+  redis.call('HINCRBY', K.LIMIT .. l.name, 'spent', n)
   limit_place(l, now)
 elseif waited and wait > 0 then
   limit_save(l)

@@ -9,11 +9,11 @@
 -- somebody was told.
 local function wake_one(index)
   for _ = 1, 8 do
-    local w = redis.call('ZPOPMAX', K_IDLE .. index)
+    local w = redis.call('ZPOPMAX', K.IDLE .. index)
     if #w == 0 then
       return false
     end
-    if redis.call('PUBLISH', K_WAKE .. w[1], 'work') > 0 then
+    if redis.call('PUBLISH', K.WAKE .. w[1], 'work') > 0 then
       return true
     end
   end
@@ -29,7 +29,7 @@ end
 -- for this index, and which one; 0 when there is none, or it has passed: whoever came
 -- then may have found nothing to come back for.
 local function appointment(index, now)
-  local v = redis.call('HGET', K_APPOINTMENTS, index)
+  local v = redis.call('HGET', K.APPOINTMENTS, index)
   if not v then
     return 0, ''
   end

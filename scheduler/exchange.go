@@ -92,6 +92,7 @@ type Granted struct {
 	Received time.Time
 	Sent     time.Time // when the claim went out: the engine instant is not before it
 	Indexes  []Next    // in the order of Claim.Slots
+	Moves    int       // queues that went from one limit to wait at another
 }
 
 // Next says when it is worth to claim from an index again.
@@ -242,6 +243,7 @@ func (s *Session) readGrants(v []any, c *Claim, received time.Time) (*Granted, e
 			g.Indexes[i].In = max(time.Microsecond, time.Duration(next-now)*time.Microsecond)
 		}
 	}
+	g.Moves = int(v[5].(int64))
 	queues := v[4].([]any)
 	for i := 0; i+3 < len(queues); i += 4 {
 		queue := queues[i].(string)

@@ -223,6 +223,21 @@ func checkLanes(t *testing.T, c *Client, q string, h map[string]string, put func
 		delete(sets, key)
 		delete(runs, key)
 	}
+	for key, mark := range sets { // never served: it only stands in the ready set
+		lane := c.rdb.LRange(ctx, c.keys.lane(q, key), 0, -1).Val()
+		if mark != "r" || len(lane) == 0 {
+			continue
+		}
+		for _, id := range lane {
+			if !waits(id) {
+				n.gone++
+				continue
+			}
+			put(id, "lane")
+			n.waiting++
+		}
+		delete(sets, key)
+	}
 	if len(sets) > 0 || len(runs) > 0 {
 		t.Errorf("queue %s: keys %v, running %v have no state", q, sets, runs)
 	}

@@ -13,7 +13,7 @@ func newKeys(namespace string) keys { return keys{"{" + namespace + "}:"} }
 
 // keyParts are the names behind the prefix; where one ends in a colon, the name of a
 // queue, an index (pool:handler), a worker or an owner follows. The scripts get them
-// as K_<NAME>, so that they are written here, or with the limits, and nowhere else.
+// as K.<NAME>, so that they are written here, or with the limits, and nowhere else.
 var keyParts = append([]ratelimit.KeyPart{
 	{Name: "QUEUES", Part: "queues"},        // zset, scores 0: the names of all queues
 	{Name: "NUMBERS", Part: "numbers"},      // hash: a queue's number, in its ids, to its name

@@ -48,7 +48,7 @@ var (
 const (
 	maxFreeze    = 24 * time.Hour // of a queue, by a throttled task
 	maxThrottles = 100            // of one task, before it counts as a failed attempt
-	maxQueues    = 48             // that one claim looks at in an index
+	maxQueues    = 32             // that one claim looks at in an index, and serves at limits
 )
 
 // script is one verb: its whole source, and the hash Redis knows it by.

@@ -72,7 +72,9 @@ func (s *standings) bind(now, before, all int64, costs map[string]int64, key str
 		b := Binding{Limit: limitWords(l.name, key), Need: c, Why: "rate"}
 		at := l.earliest(now, before*c, c)
 		if c > 0 && l.cap > 0 && l.running+before >= l.cap {
-			b.Why, b.Need, b.Have = "concurrency", 1, max(0, l.cap-l.running)
+			if b.Why, b.Need, b.Have = "concurrency", 1, max(0, l.cap-l.running); b.Have > 0 {
+				b.Why = "turn" // those before it take the places that are left
+			}
 			if binding == nil || binding.Why != "never" {
 				binding = &b // no instant is known
 			}

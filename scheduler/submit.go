@@ -167,21 +167,21 @@ func refused(queue string, tasks []SubmitRequest, reply []any) error {
 func readReceipts(queue string, tasks []SubmitRequest, reply []any) []Receipt {
 	now, ahead := reply[1].(int64), reply[2].(int64)
 	stand := readStandings(reply[3])
-	ids := reply[4].([]any)
+	ids, places := reply[4].([]any), reply[5].([]any)
 	out := make([]Receipt, len(tasks))
 	for i := range tasks {
 		t := &tasks[i]
 		r := Receipt{ID: t.ID, Queue: queue, State: "waiting"}
 		if r.ID == "" {
-			r.ID = ids[3*i].(string)
+			r.ID = ids[2*i].(string)
 		}
 		start := now
-		if at := ids[3*i+1].(int64); at > 0 {
+		if at := ids[2*i+1].(int64); at > 0 {
 			r.State, start = "scheduled", at
 		} else {
 			before := ahead
-			if t.Key != "" && len(stand.list) > 0 {
-				before = max(before, ids[3*i+2].(int64))
+			if len(places) > 0 {
+				before = places[i].(int64)
 			}
 			start, r.Binding = stand.bind(now, before, t.Cost, t.Costs, t.Key)
 			r.Position = stand.position(now, before, t.Cost, t.Costs)

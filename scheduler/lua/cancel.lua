@@ -9,8 +9,8 @@
 local name, id = ARGV[1], ARGV[2]
 local state, worker = find_task(name, id)
 if state == 'running' then
-  redis.call('SADD', K_STOP .. worker, id)
-  redis.call('PUBLISH', K_WAKE .. worker, 'stop ' .. id)
+  redis.call('SADD', K.STOP .. worker, id)
+  redis.call('PUBLISH', K.WAKE .. worker, 'stop ' .. id)
   return state
 end
 if state ~= 'waiting' and state ~= 'scheduled' then
@@ -18,28 +18,28 @@ if state ~= 'waiting' and state ~= 'scheduled' then
 end
 local now, off = clock_read(KEYS[1])
 local q = load_queue(name, now)
-local key = q.keys and (record_fields(redis.call('HGET', K_TASKS .. name, id))).k or nil
+local key = q.keys and (record_fields(redis.call('HGET', K.TASKS .. name, id))).k or nil
 if state == 'scheduled' then
-  redis.call('ZREM', K_LATER .. name, id)
+  redis.call('ZREM', K.LATER .. name, id)
   q.later = q.later - 1
 else
   -- out of the list it goes when its turn comes: a search would cost O(tasks)
-  if key and redis.call('ZREM', K_LANEFRONT .. name .. ':' .. key, id) == 1 then
+  if key and redis.call('ZREM', K.LANEFRONT .. name .. ':' .. key, id) == 1 then
     local k = keys_load(q, {key}, now)[1]
     k.front = k.front - 1
     keys_write(q, {k}, now) -- one without a task is found so by the next claim
-  elseif not key and redis.call('ZREM', K_FRONT .. name, id) == 1 then
+  elseif not key and redis.call('ZREM', K.FRONT .. name, id) == 1 then
     q.front = q.front - 1
   else
     q.gone = q.gone + 1
   end
   q.waiting = q.waiting - 1
   if q.waiting == 0 and not q.keys then
-    redis.call('UNLINK', K_WAIT .. name)
+    redis.call('UNLINK', K.WAIT .. name)
     q.gone = 0
   end
 end
-redis.call('HSET', K_QUEUE .. name, 'later', q.later, 'waiting', q.waiting, 'front', q.front, 'gone', q.gone)
+redis.call('HSET', K.QUEUE .. name, 'later', q.later, 'waiting', q.waiting, 'front', q.front, 'gone', q.gone)
 place_queue(q, now)
 end_tasks(name, '', {{id = id, state = 'cancelled', text = ''}}, now)
 clock_write(KEYS[1], now, off)

@@ -29,7 +29,7 @@
 local worker, number = ARGV[1], tonumber(ARGV[2])
 claim.room = tonumber(ARGV[5])
 
-local v = redis.call('HMGET', K_WORKER .. worker, 'claim', 'reaped')
+local v = redis.call('HMGET', K.WORKER .. worker, 'claim', 'reaped')
 if not v[1] or v[2] then
   return {0}
 end
@@ -63,11 +63,44 @@ local function due_entries(index)
     return {}
   end
   if index.only == '' then
-    return redis.call('ZRANGEBYSCORE', K_DUE .. index.base, '-inf', string.format('%.0f', now + c.ahead), 'WITHSCORES',
+    return redis.call('ZRANGEBYSCORE', K.DUE .. index.base, '-inf', string.format('%.0f', now + c.ahead), 'WITHSCORES',
       'LIMIT', 0, math.min(slots, MAX_QUEUES))
   end
   local entry, t = head(index.name)
   return entry and t <= now + c.ahead and {entry, t} or {}
+end
+
+-- bulk is plain for a run of tasks that cost one token each, of one rate at most: the
+-- same, in one loop. It returns how many it took, of those that have been read.
+local function bulk(q, n, by)
+  local buffer, r, g, k = q.buffer, q.b[1], q.granted, #q.seqs
+  local i, seq, taken, room = q.at_task, q.seq, 0, claim.room
+  local at = math.max(now, q.b.frozen)
+  while taken < n do
+    local rec = buffer.recs[i]
+    if not rec or buffer.seqs[i] or #rec > room and claim.total + taken > 0 then
+      break
+    end
+    if r then
+      local t = bucket_at(r[1], r[2], r[3], r[4], r[5], 1)
+      if t > at then
+        at = t
+      end
+      if at > by then
+        break
+      end
+      r[4], r[5] = bucket_debit(r[1], r[2], r[4], r[5], at, 1)
+    end
+    taken, seq, room = taken + 1, seq + 1, room - #rec
+    k = k + 1
+    g[k * 3 - 2], g[k * 3 - 1], g[k * 3] = buffer.ids[i], at, rec
+    q.seqs[k] = seq
+    i = i + 1
+  end
+  q.at_task, q.took_list, q.seq = i, q.took_list + taken, seq
+  q.spent, q.waiting, q.running = q.spent + taken, q.waiting - taken, q.running + taken
+  claim.room, claim.total = room, claim.total + taken
+  return taken
 end
 
 -- plain takes up to n tasks of a queue that is under no named limit and start by then.
@@ -86,6 +119,9 @@ local function plain(q, n, by)
     take(q, t, at, now)
     q.own = nil
     taken = taken + 1
+    if not q.keys and not q.dear and q.cap == 0 and not q.b[2] and not q.b.till then
+      taken = taken + bulk(q, n - taken, by)
+    end
   end
   return taken
 end
@@ -100,20 +136,23 @@ local function gather(index, by)
     if tonumber(index.due[j + 1]) > by then
       break
     elseif string.byte(entry, 1) == 64 then
+      use_limits()
+      use_turns()
       local l = open_limit(string.sub(entry, 2), c)
       if l then
         wanting = wanting + math.max(1, math.min(#l.line, buckets_left(l.b, by) or #l.line))
       else
-        redis.call('ZREM', K_DUE .. index.base, entry)
+        redis.call('ZREM', K.DUE .. index.base, entry)
       end
     else
       local q = open_queue(c.loaded, entry, index.base, now)
       if not q then
-        redis.call('ZREM', K_DUE .. index.base, entry)
+        redis.call('ZREM', K.DUE .. index.base, entry)
       elseif not q.limits then
         list[#list + 1] = q
       else
         wanting = wanting + 1
+        use_turns()
         if not q.lined then
           q.lined = true
           line_add(open_limit(slowest(q, now), c), q.turn, entry, index)
@@ -186,7 +225,7 @@ end
 
 -- the tasks of this claim, already leased: a reply that was lost
 if again then
-  local run = redis.call('HGETALL', K_RUN .. worker)
+  local run = redis.call('HGETALL', K.RUN .. worker)
   local found = {}
   for i = 1, #run, 2 do
     local f, start, _, n, name = lease_read(run[i + 1])
@@ -200,10 +239,10 @@ if again then
   local queues = {}
   for _, t in ipairs(found) do
     queues[#queues + 1] = t[4]
-    local v = redis.call('HMGET', K_QUEUE .. t[4], 'index', 'work')
+    local v = redis.call('HMGET', K.QUEUE .. t[4], 'index', 'work')
     queues[#queues + 1] = v[1] or ''
     queues[#queues + 1] = v[2] or ''
-    queues[#queues + 1] = {t[3], t[2], redis.call('HGET', K_TASKS .. t[4], t[3]) or ''}
+    queues[#queues + 1] = {t[3], t[2], redis.call('HGET', K.TASKS .. t[4], t[3]) or ''}
   end
   local indexes = {}
   for i = 1, #c.indexes do
@@ -219,9 +258,9 @@ local first, run, queues = fence, {}, {}
 for _, q in ipairs(c.loaded) do
   local g = q.granted
   if #g > 0 then
-    for i = 1, #q.leases do
+    for i = 1, #q.seqs do
       run[#run + 1] = g[i * 3 - 2]
-      run[#run + 1] = string.format('%.0f %.0f %d %d %s', fence, g[i * 3 - 1], q.leases[i][1], number, q.name) .. q.leases[i][2]
+      run[#run + 1] = string.format('%.0f %.0f %d %d %s%s', fence, g[i * 3 - 1], q.seqs[i], number, q.name, q.charges[i] or '')
       fence = fence + 1
     end
     queues[#queues + 1] = q.name
@@ -231,14 +270,14 @@ for _, q in ipairs(c.loaded) do
   end
 end
 if #run > 0 then
-  redis.call('HSET', K_RUN .. worker, unpack(run))
+  redis.call('HSET', K.RUN .. worker, unpack(run))
   redis.call('HSET', KEYS[1], 'fence', fence)
 end
-redis.call('HSET', K_WORKER .. worker, 'claim', number)
+redis.call('HSET', K.WORKER .. worker, 'claim', number)
 clock_write(KEYS[1], now, off)
 for _, q in ipairs(c.loaded) do
   save_supply(q, now)
-  local n = #q.leases
+  local n = #q.seqs
   if q.limits then
     if n > 0 or q.lined or q.left or q.where then
       place_queue(q, now, true, q.own, q.where)
@@ -250,10 +289,12 @@ for _, q in ipairs(c.loaded) do
     end
   end
 end
-for _, s in ipairs(c.strays) do
-  limit_leave(s[1], s[2], s[3])
+if #opened > 0 then
+  for _, s in ipairs(c.strays) do
+    limit_leave(s[1], s[2], s[3])
+  end
+  save_limits(now)
 end
-save_limits(now)
 
 -- who comes next, for each index
 for _, w in ipairs(wakes) do
@@ -266,21 +307,21 @@ for _, x in ipairs(c.indexes) do
   local idle, mine = 0, 0
   local at, who = appointment(index, now)
   if who == worker then -- kept, maybe early: what it was made for has been seen to
-    redis.call('HDEL', K_APPOINTMENTS, index)
+    redis.call('HDEL', K.APPOINTMENTS, index)
     at = 0
   end
   if next > 0 and next <= now then
-    redis.call('ZREM', K_IDLE .. index, worker)
+    redis.call('ZREM', K.IDLE .. index, worker)
     wake_entry(base, entry)
   elseif slots > 0 then
     idle = 1
-    redis.call('ZADD', K_IDLE .. index, now, worker)
+    redis.call('ZADD', K.IDLE .. index, now, worker)
     if next > 0 and (at == 0 or at > next + 1000) then
       mine = 1
-      redis.call('HSET', K_APPOINTMENTS, index, string.format('%.0f %s', next, worker))
+      redis.call('HSET', K.APPOINTMENTS, index, string.format('%.0f %s', next, worker))
     end
   else
-    redis.call('ZREM', K_IDLE .. index, worker)
+    redis.call('ZREM', K.IDLE .. index, worker)
     if next > 0 and at == 0 then
       wake_entry(base, entry) -- somebody else comes then
     end

@@ -1,12 +1,9 @@
 -- cost.lua: what a task costs of each limit, as its record has it (field n): "c" of all,
 -- then " name=c" for those that differ. Put behind record.lua.
 
--- task_costs returns {all = c, name = c ...}, or nil when each is 1.
-local function task_costs(rec)
-  if not rec or string.byte(rec, 1) == 10 then
-    return nil
-  end
-  local text = (record_fields(rec)).n
+-- costs_read returns {all = c, name = c ...} of a record's fields, or nil when each is 1.
+local function costs_read(fields)
+  local text = fields.n
   if not text then
     return nil
   end
@@ -15,6 +12,13 @@ local function task_costs(rec)
     costs[name] = tonumber(c)
   end
   return costs
+end
+
+local function task_costs(rec)
+  if not rec or string.byte(rec, 1) == 10 then
+    return nil
+  end
+  return costs_read((record_fields(rec)))
 end
 
 -- task_cost is what it costs of one limit; "queue" and "key" are the queue's own and the
@@ -29,9 +33,6 @@ end
 -- charge_text is what a lease says of its costs, behind the queue's name: only what
 -- differs from one token of the queue.
 local function charge_text(q, costs, key)
-  if not costs and not q.limits and not key then
-    return ''
-  end
   local out = ''
   local own = task_cost(costs, 'queue')
   if own ~= 1 then
@@ -55,9 +56,11 @@ end
 local ONE_TOKEN = {queue = 1, limits = {}}
 
 local function lease_read(text)
-  local fence, start, seq, claim, name, rest = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%S+)(.*)$')
+  local fence, start, seq, claim, name = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%S+)$')
   local charge = ONE_TOKEN
-  if rest ~= '' then
+  if not fence then
+    local rest
+    fence, start, seq, claim, name, rest = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%S+)(.*)$')
     charge = {queue = 1, limits = {}}
     local at = string.find(rest, ' key=', 1, true)
     if at then

@@ -20,8 +20,9 @@
 -- it, {-2, limit} there is no such limit, {-3, tasks} a key block comes or goes only while
 -- the queue holds no task.
 
+use_limits()
 local mode, name, owner, by, during = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
-local key = K_QUEUE .. name
+local key = K.QUEUE .. name
 local flat, old = redis.call('HGETALL', key), {}
 for i = 1, #flat, 2 do
   old[flat[i]] = flat[i + 1]
@@ -80,7 +81,7 @@ if mode == 'undeclare' and (old.owner ~= owner or old.undeclared == '1') then
   return {1, 0}
 end
 for limit in string.gmatch(new.limits or '', '%S+') do
-  if redis.call('EXISTS', K_LIMIT .. limit) == 0 then
+  if redis.call('EXISTS', K.LIMIT .. limit) == 0 then
     return {-2, limit}
   end
 end
@@ -122,6 +123,7 @@ end
 local q = exists and load_queue(name, now)
 local keys, stale = {}, false
 if (new.key or '') ~= '' then
+  use_keys()
   local before = exists and q.keys and keys_default(q) or {gens = {}, gen = 0, rates = '', cap = 0, weight = 1}
   local cap, weight, rates = string.match(new.key, '^(%d+) (%d+) (.*)$')
   local after = {cap = tonumber(cap), weight = tonumber(weight), rates = rates, gens = before.gens, gen = before.gen}
@@ -141,9 +143,9 @@ if (new.key or '') ~= '' then
   for field, value in pairs(new) do
     if string.sub(field, 1, 2) == 'x_' then
       exceptions = exceptions + (value ~= '' and 1 or 0)
-      local state = value ~= old[field] and redis.call('HGET', K_KEYS .. name, string.sub(field, 3))
+      local state = value ~= old[field] and redis.call('HGET', K.KEYS .. name, string.sub(field, 3))
       if state and before.gen > 0 then
-        local k = key_read(before, string.sub(field, 3), state, old[field], now)
+        local k = key_read(before, string.sub(field, 3), state, old[field], false, now)
         local own
         k.cap, k.weight, own = key_rules(after, value)
         k.b = buckets_change(k.b, own, now)
@@ -158,20 +160,29 @@ if (new.key or '') ~= '' then
   end
 end
 
--- write
+-- write: first of a new queue what is read most, in the order in which it is read, so that
+-- it stands at the beginning of the record
 if not exists then
+  local first = {}
+  for field in string.gmatch('index rate bucket frozen held waiting running later front seq big work gone cap exempt dear '
+    .. 'over limits place turn key vt spent attempts retry_min retry_max jitter done failed dead wasted no debt '
+    .. 'history ended own last_id max_length used', '%S+') do
+    first[#first + 1] = field
+    first[#first + 1] = new[field] or (string.find('bucket held over limits place key', field, 1, true) and '' or '0')
+  end
+  redis.call('HSET', key, unpack(first))
   put('no', redis.call('HINCRBY', KEYS[1], 'queues', 1))
   put('created', now)
-  redis.call('HSET', K_NUMBERS, new.no, name)
-  redis.call('ZADD', K_QUEUES, 0, name)
+  redis.call('HSET', K.NUMBERS, new.no, name)
+  redis.call('ZADD', K.QUEUES, 0, name)
 end
 if stale then
   local n = tonumber(old.stales) or 0
   local named = old.stale or ''
-  for _, blocked in ipairs({K_KEYLATER, K_KEYFULL}) do
+  for _, blocked in ipairs({K.KEYLATER, K.KEYFULL}) do
     if redis.call('EXISTS', blocked .. name) == 1 then
       n = n + 1
-      redis.call('RENAME', blocked .. name, K_KEYSTALE .. name .. ':' .. n)
+      redis.call('RENAME', blocked .. name, K.KEYSTALE .. name .. ':' .. n)
       named = named .. (named ~= '' and ' ' or '') .. n
     end
   end
@@ -184,27 +195,27 @@ if (old.place or '') ~= '' and (old.index ~= new.index or old.limits ~= new.limi
   put('place', '')
 end
 for limit in string.gmatch(old.limits or '', '%S+') do
-  redis.call('SREM', K_NAMED .. limit, name)
+  redis.call('SREM', K.NAMED .. limit, name)
 end
 for limit in string.gmatch(new.limits or '', '%S+') do
-  redis.call('SADD', K_NAMED .. limit, name)
+  redis.call('SADD', K.NAMED .. limit, name)
 end
 redis.call('HSET', key, unpack(set))
-redis.call('SADD', K_INDEXES, new.index)
+redis.call('SADD', K.INDEXES, new.index)
 if (tonumber(new.expire_after) or 0) > 0 then
-  redis.call('ZADD', K_EXPIRE, now, name) -- a tick works out when
+  redis.call('ZADD', K.EXPIRE, now, name) -- a tick works out when
 end
 if mode == 'apply' then
-  redis.call('SADD', K_OWNED .. owner, name)
+  redis.call('SADD', K.OWNED .. owner, name)
 elseif mode == 'undeclare' then
-  redis.call('SREM', K_OWNED .. owner, name)
+  redis.call('SREM', K.OWNED .. owner, name)
 end
 if by ~= '' then
   log_edit(key, now, by, ARGV[5])
 end
 clock_write(KEYS[1], now, off)
 if old.index and old.index ~= new.index then
-  redis.call('ZREM', K_DUE .. old.index, name)
+  redis.call('ZREM', K.DUE .. old.index, name)
 end
 if #keys > 0 then
   keys_write(q, keys, now)

@@ -3,21 +3,21 @@
 
 -- find_task returns the state and, of a running task, its worker and its lease.
 local function find_task(name, id)
-  if redis.call('HEXISTS', K_TASKS .. name, id) == 0 then
+  if redis.call('HEXISTS', K.TASKS .. name, id) == 0 then
     return ''
   end
-  local ended = redis.call('HGET', K_ENDS .. name, id)
+  local ended = redis.call('HGET', K.ENDS .. name, id)
   if ended then
     return string.match(ended, '^%a+'), ended
   end
-  if redis.call('ZSCORE', K_LATER .. name, id) then
+  if redis.call('ZSCORE', K.LATER .. name, id) then
     return 'scheduled'
   end
-  if redis.call('ZSCORE', K_DEAD .. name, id) then
+  if redis.call('ZSCORE', K.DEAD .. name, id) then
     return 'dead'
   end
-  for _, w in ipairs(redis.call('ZRANGE', K_WORKERS, 0, -1)) do
-    local run = redis.call('HGET', K_RUN .. w, id)
+  for _, w in ipairs(redis.call('ZRANGE', K.WORKERS, 0, -1)) do
+    local run = redis.call('HGET', K.RUN .. w, id)
     if run then
       return 'running', w, run
     end

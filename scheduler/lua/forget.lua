@@ -1,8 +1,8 @@
 -- forget.lua: drop tasks from Redis for good, and free the ids their owners chose.
 
 local function forget_tasks(name, own, ids)
-  if own then
-    local recs, names = redis.call('HMGET', K_TASKS .. name, unpack(ids)), {}
+  if own == '1' then
+    local recs, names = redis.call('HMGET', K.TASKS .. name, unpack(ids)), {}
     for i = 1, #ids do
       local id = own_id(recs[i])
       if id then
@@ -10,8 +10,8 @@ local function forget_tasks(name, own, ids)
       end
     end
     if #names > 0 then
-      redis.call('HDEL', K_IDS, unpack(names))
+      redis.call('HDEL', K.IDS, unpack(names))
     end
   end
-  redis.call('HDEL', K_TASKS .. name, unpack(ids))
+  redis.call('HDEL', K.TASKS .. name, unpack(ids))
 end

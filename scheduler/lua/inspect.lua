@@ -11,19 +11,19 @@
 local name, id = ARGV[1], ARGV[2]
 local now = clock_read(KEYS[1])
 local state, a, b = find_task(name, id)
-local rec = redis.call('HGET', K_TASKS .. name, id)
+local rec = redis.call('HGET', K.TASKS .. name, id)
 local position, stand = 0, {}
 if state == 'scheduled' then
-  a = redis.call('ZSCORE', K_LATER .. name, id)
+  a = redis.call('ZSCORE', K.LATER .. name, id)
 elseif state == 'dead' then
-  a = redis.call('ZSCORE', K_DEAD .. name, id)
+  a = redis.call('ZSCORE', K.DEAD .. name, id)
 elseif state == 'waiting' then
   local q = load_queue(name, now)
-  local wait, front, fronts = K_WAIT .. name, K_FRONT .. name, q.front
+  local wait, front, fronts = K.WAIT .. name, K.FRONT .. name, q.front
   local key = q.keys and (record_fields(rec)).k
   stand = standing(q, now)
   if key then
-    wait, front = K_LANE .. name .. ':' .. key, K_LANEFRONT .. name .. ':' .. key
+    wait, front = K.LANE .. name .. ':' .. key, K.LANEFRONT .. name .. ':' .. key
     fronts = keys_load(q, {key}, now)[1].front
     standing_key(q, stand, key, now)
   end

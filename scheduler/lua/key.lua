@@ -1,7 +1,8 @@
 -- key.lua: the keys of a queue with a key block. Put behind limit.lua, record.lua and
 -- cost.lua, in front of queue.lua.
 --
--- keys:<queue> holds for each key that has work, runs, or whose buckets are not full:
+-- keys:<queue> holds for each key that has work, runs, or whose buckets are not full (but
+-- for one that only stands in keyready, and was never served):
 --   "pass running frozen generation front place buckets"
 --     pass        how far along it is, in 1/1000 of cost ÷ weight: the least is next
 --     generation  of the default rates under which the buckets are kept
@@ -13,262 +14,289 @@
 -- When the defaults change, the keys that were blocked move whole to keystale:<queue>:<n>,
 -- named in the field stale, and are looked at again in chunks.
 
--- keys_default reads the settings of the key block, once.
-local function keys_default(q)
-  if q.defaults then
-    return q.defaults
-  end
-  local v = redis.call('HMGET', K_QUEUE .. q.name, 'key', 'generations', 'exceptions', 'stale')
-  local cap, weight, rates = string.match(v[1], '^(%d+) (%d+) (.*)$')
-  local d = {cap = tonumber(cap), weight = tonumber(weight), rates = rates, gens = {}, gen = 0,
-    exceptions = (tonumber(v[3]) or 0) > 0, stale = v[4] and v[4] ~= '' and v[4]}
-  for n, at, text in string.gmatch(v[2] or '', '(%d+) (%d+) ([^;]*)') do
-    d.gen = tonumber(n)
-    d.gens[d.gen] = {at = tonumber(at), rates = text}
-  end
-  q.defaults = d
-  return d
-end
+-- A script makes its functions anew with each call, so these are made only where a queue
+-- has keys: load_queue calls use_keys.
+local keys_default, key_rules, key_read, keys_load, key_at, key_place, keys_write, keys_next,
+  begin_work, keys_push, keys_back, keys_review, sweep_keys
 
--- key_rules returns the cap, weight and rates of a key, and whether the rates are its own.
-local function key_rules(d, exception)
-  local cap, weight, rates, own = d.cap, d.weight, d.rates, false
-  if exception and exception ~= '' then
-    local c, w, r = string.match(exception, '^(%S+) (%S+) (.*)$')
-    cap = tonumber(c) or cap
-    weight = tonumber(w) or weight
-    if r and r ~= '-' then
-      rates, own = r, true
-    end
-  end
-  return cap, weight, rates, own
-end
-
--- key_read makes a key of its state; buckets kept under older defaults are brought
--- forward through the changes since.
-local function key_read(d, name, state, exception, now)
-  local cap, weight, rates, own = key_rules(d, exception)
-  local k = {name = name, cap = cap, weight = weight, pass = 0, running = 0, front = 0, place = '-'}
-  if not state then
-    k.b = rates_read(rates)
-    return k
-  end
-  local pass, running, frozen, gen, front, place, bucket = string.match(state, '^(%d+) (%d+) (%d+) (%d+) (%d+) (.) (.*)$')
-  k.pass, k.running, k.front, k.place, k.known = tonumber(pass), tonumber(running), tonumber(front), place, true
-  gen = tonumber(gen)
-  if own or gen == d.gen then
-    k.b = buckets_read(rates, bucket, nil, frozen, now)
-  elseif d.gens[gen] then
-    k.b = buckets_read(d.gens[gen].rates, bucket, nil, frozen, now)
-    for g = gen + 1, d.gen do
-      k.b = buckets_change(k.b, d.gens[g].rates, d.gens[g].at)
-    end
-  else -- older than what is known: it begins empty
-    k.b = rates_read(rates)
-    k.b.frozen = tonumber(frozen)
-    for _, r in ipairs(k.b) do
-      r[4], r[5] = bucket_debit(r[1], r[2], 0, 0, now, r[3])
-    end
-  end
-  return k
-end
-
--- keys_load returns the keys of these names, each read once.
-local function keys_load(q, names, now)
-  local d = keys_default(q)
-  q.loaded = q.loaded or {}
-  local ask, fields = {}, {}
-  for _, name in ipairs(names) do
-    if not q.loaded[name] then
-      q.loaded[name] = true
-      ask[#ask + 1] = name
-      fields[#fields + 1] = 'x_' .. name
-    end
-  end
-  if #ask > 0 then
-    local states = redis.call('HMGET', K_KEYS .. q.name, unpack(ask))
-    local exceptions = d.exceptions and redis.call('HMGET', K_QUEUE .. q.name, unpack(fields))
-    for i, name in ipairs(ask) do
-      q.loaded[name] = key_read(d, name, states[i], exceptions and exceptions[i], now)
-    end
-  end
-  local out = {}
-  for i, name in ipairs(names) do
-    out[i] = q.loaded[name]
-  end
-  return out
-end
-
--- key_at is the earliest instant at which the key's own limit lets a task of cost c
--- start; NEVER while its cap is full.
-local function key_at(k, c)
-  if c > 0 and k.cap > 0 and k.running >= k.cap then
-    return NEVER
-  end
-  return c > 0 and buckets_at(k.b, c) or k.b.frozen
-end
-
--- key_place is where a key belongs, and the instant of its next task. has says whether it
--- has work (nil: as before), at that instant (nil: worked out for cost 1).
-local function key_place(k, now)
-  local has = k.has
-  if has == nil then
-    has = k.place ~= '-'
-  end
-  if not has then
-    return '-'
-  end
-  local at = k.at or key_at(k, 1)
-  return at <= now and 'r' or at < NEVER and 'l' or 'f', at
-end
-
--- keys_write stores keys, each in its place.
-local function keys_write(q, list, now)
-  local d = keys_default(q)
-  local states, gone, ready, later, full, sweep = {}, {}, {}, {}, {}, {}
-  local out = {r = {}, l = {}, f = {}}
-  for _, k in ipairs(list) do
-    local was = k.place
-    local place, at = key_place(k, now)
-    if was ~= place and out[was] then
-      table.insert(out[was], k.name)
-    end
-    if place == 'r' then
-      ready[#ready + 1] = string.format('%.0f', k.pass)
-      ready[#ready + 1] = k.name
-    elseif place == 'l' then
-      later[#later + 1] = string.format('%.0f', at)
-      later[#later + 1] = k.name
-    elseif place == 'f' then
-      full[#full + 1] = string.format('%.0f', k.pass)
-      full[#full + 1] = k.name
-    end
-    k.place = place
-    local whole = buckets_whole(k.b)
-    if place == '-' and k.running == 0 and whole <= now then
-      gone[#gone + 1] = k.name
-    else
-      if place == '-' and k.running == 0 then
-        sweep[#sweep + 1] = string.format('%.0f', whole)
-        sweep[#sweep + 1] = q.name .. ':' .. k.name
-      end
-      states[#states + 1] = k.name
-      states[#states + 1] = string.format('%.0f %d %.0f %d %d %s %s', k.pass, k.running, k.b.frozen, d.gen, k.front, place, buckets_text(k.b))
-    end
-  end
-  for place, key in pairs({r = K_KEYREADY, l = K_KEYLATER, f = K_KEYFULL}) do
-    if #out[place] > 0 then
-      redis.call('ZREM', key .. q.name, unpack(out[place]))
-    end
-  end
-  if #gone > 0 then
-    redis.call('HDEL', K_KEYS .. q.name, unpack(gone))
-  end
-  if #states > 0 then
-    redis.call('HSET', K_KEYS .. q.name, unpack(states))
-  end
-  if #ready > 0 then
-    redis.call('ZADD', K_KEYREADY .. q.name, unpack(ready))
-  end
-  if #later > 0 then
-    redis.call('ZADD', K_KEYLATER .. q.name, unpack(later))
-  end
-  if #full > 0 then
-    redis.call('ZADD', K_KEYFULL .. q.name, unpack(full))
-  end
-  if #sweep > 0 then
-    redis.call('ZADD', K_SWEEP, unpack(sweep))
-  end
-end
-
--- keys_next is the instant at which some key has a task that may start; nil when none has.
-local function keys_next(q, now)
-  if keys_default(q).stale or redis.call('EXISTS', K_KEYREADY .. q.name) == 1 then
-    return now
-  end
-  local first = redis.call('ZRANGE', K_KEYLATER .. q.name, 0, 0, 'WITHSCORES')
-  return first[2] and math.max(now, tonumber(first[2]))
-end
-
--- begin_work makes a key that had none one of those with work: it starts where the last
--- one served was.
-local function begin_work(q, k)
-  if k.place == '-' then
-    k.pass = math.max(k.pass, q.vt)
-    k.has = true
-  end
-end
-
--- keys_push puts tasks behind the others of their keys.
-local function keys_push(q, ids, recs, now)
-  local lanes, order = {}, {}
-  for i, id in ipairs(ids) do
-    local name = recs[i] and (record_fields(recs[i])).k or ''
-    if not lanes[name] then
-      lanes[name] = {}
-      order[#order + 1] = name
-    end
-    table.insert(lanes[name], id)
-  end
-  local list, fresh = keys_load(q, order, now), {}
-  for i, k in ipairs(list) do
-    redis.call('RPUSH', K_LANE .. q.name .. ':' .. k.name, unpack(lanes[order[i]]))
-    if k.place == '-' then
-      begin_work(q, k)
-      fresh[#fresh + 1] = k
-    end
-  end
-  keys_write(q, fresh, now)
-end
-
--- keys_back puts tasks that were running in front of the others of their keys, by their
--- first turn. Each of back is {id, seq, key}; the keys are written by the caller.
-local function keys_back(q, back, now)
-  for _, t in ipairs(back) do
-    local k = keys_load(q, {t.key}, now)[1]
-    redis.call('ZADD', K_LANEFRONT .. q.name .. ':' .. k.name, t.seq, t.id)
-    k.front = k.front + 1
-    begin_work(q, k)
-  end
-end
-
--- keys_review looks at a chunk of the keys that were blocked when the defaults changed.
-local function keys_review(q, max, now)
-  local d = keys_default(q)
-  if not d.stale then
+local function use_keys()
+  if keys_default then
     return
   end
-  local n, rest = string.match(d.stale, '^(%S+) ?(.*)$')
-  local set = K_KEYSTALE .. q.name .. ':' .. n
-  local names = redis.call('ZRANGE', set, 0, max - 1)
-  if #names < max then
-    d.stale = rest ~= '' and rest
-    redis.call('HSET', K_QUEUE .. q.name, 'stale', rest)
-    redis.call('DEL', set)
+  use_corrections()
+
+  -- keys_default reads the settings of the key block, once.
+  function keys_default(q)
+    if q.defaults then
+      return q.defaults
+    end
+    local v = redis.call('HMGET', K.QUEUE .. q.name, 'key', 'generations', 'exceptions', 'stale')
+    local cap, weight, rates = string.match(v[1], '^(%d+) (%d+) (.*)$')
+    local d = {cap = tonumber(cap), weight = tonumber(weight), rates = rates, gens = {}, gen = 0,
+      exceptions = (tonumber(v[3]) or 0) > 0, stale = v[4] and v[4] ~= '' and v[4]}
+    for n, at, text in string.gmatch(v[2] or '', '(%d+) (%d+) ([^;]*)') do
+      d.gen = tonumber(n)
+      d.gens[d.gen] = {at = tonumber(at), rates = text}
+    end
+    q.defaults = d
+    return d
   end
-  if #names > 0 then
-    redis.call('ZREM', set, unpack(names))
-    local list = {}
-    for _, k in ipairs(keys_load(q, names, now)) do
-      if k.place == 'l' or k.place == 'f' then -- else something has moved it since
-        k.has, k.at = true, nil
-        list[#list + 1] = k
+
+  -- key_rules returns the cap, weight and rates of a key, and whether the rates are its own.
+  function key_rules(d, exception)
+    local cap, weight, rates, own = d.cap, d.weight, d.rates, false
+    if exception and exception ~= '' then
+      local c, w, r = string.match(exception, '^(%S+) (%S+) (.*)$')
+      cap = tonumber(c) or cap
+      weight = tonumber(w) or weight
+      if r and r ~= '-' then
+        rates, own = r, true
       end
     end
-    keys_write(q, list, now)
+    return cap, weight, rates, own
   end
-end
 
--- sweep_keys drops states of keys without work whose buckets are full by now.
-local function sweep_keys(max, now, load)
-  for _, entry in ipairs(redis.call('ZRANGEBYSCORE', K_SWEEP, '-inf', now, 'LIMIT', 0, max)) do
-    redis.call('ZREM', K_SWEEP, entry)
-    local queue, name = string.match(entry, '^([^:]*):(.*)$')
-    local q = load(queue, now)
-    if q and q.keys then
-      local k = keys_load(q, {name}, now)[1]
-      if k.known and k.place == '-' and k.running == 0 then
-        keys_write(q, {k}, now)
+  -- key_read makes a key of its state; buckets kept under older defaults are brought
+  -- forward through the changes since.
+  function key_read(d, name, state, exception, ready, now)
+    local cap, weight, rates, own = key_rules(d, exception)
+    local k = {name = name, cap = cap, weight = weight, pass = 0, running = 0, front = 0, place = '-'}
+    if not state then
+      k.b = rates_read(rates)
+      if ready then
+        k.place, k.pass = 'r', tonumber(ready)
+      end
+      return k
+    end
+    local pass, running, frozen, gen, front, place, bucket = string.match(state, '^(%d+) (%d+) (%d+) (%d+) (%d+) (.) (.*)$')
+    k.pass, k.running, k.front, k.place, k.known = tonumber(pass), tonumber(running), tonumber(front), place, true
+    gen = tonumber(gen)
+    if own or gen == d.gen then
+      k.b = buckets_read(rates, bucket, nil, frozen, now)
+    elseif d.gens[gen] then
+      k.b = buckets_read(d.gens[gen].rates, bucket, nil, frozen, now)
+      for g = gen + 1, d.gen do
+        k.b = buckets_change(k.b, d.gens[g].rates, d.gens[g].at)
+      end
+    else -- older than what is known: it begins empty
+      k.b = rates_read(rates)
+      k.b.frozen = tonumber(frozen)
+      for _, r in ipairs(k.b) do
+        r[4], r[5] = bucket_debit(r[1], r[2], 0, 0, now, r[3])
+      end
+    end
+    return k
+  end
+
+  -- keys_load returns the keys of these names, each read once.
+  function keys_load(q, names, now)
+    local d = keys_default(q)
+    q.loaded = q.loaded or {}
+    local ask, fields = {}, {}
+    for _, name in ipairs(names) do
+      if not q.loaded[name] then
+        q.loaded[name] = true
+        ask[#ask + 1] = name
+        fields[#fields + 1] = 'x_' .. name
+      end
+    end
+    if #ask > 0 then
+      local states = redis.call('HMGET', K.KEYS .. q.name, unpack(ask))
+      local exceptions = d.exceptions and redis.call('HMGET', K.QUEUE .. q.name, unpack(fields))
+      local ready
+      for i = 1, #ask do
+        if not states[i] then
+          ready = redis.call('ZMSCORE', K.KEYREADY .. q.name, unpack(ask))
+          break
+        end
+      end
+      for i, name in ipairs(ask) do
+        q.loaded[name] = key_read(d, name, states[i], exceptions and exceptions[i], ready and ready[i], now)
+      end
+    end
+    local out = {}
+    for i, name in ipairs(names) do
+      out[i] = q.loaded[name]
+    end
+    return out
+  end
+
+  -- key_at is the earliest instant at which the key's own limit lets a task of cost c
+  -- start; NEVER while its cap is full.
+  function key_at(k, c)
+    if c > 0 and k.cap > 0 and k.running >= k.cap then
+      return NEVER
+    end
+    return c > 0 and buckets_at(k.b, c) or k.b.frozen
+  end
+
+  -- key_place is where a key belongs, and the instant of its next task. has says whether it
+  -- has work (nil: as before), at that instant (nil: worked out for cost 1).
+  function key_place(k, now)
+    local has = k.has
+    if has == nil then
+      has = k.place ~= '-'
+    end
+    if not has then
+      return '-'
+    end
+    local at = k.at or key_at(k, 1)
+    return at <= now and 'r' or at < NEVER and 'l' or 'f', at
+  end
+
+  -- keys_write stores keys, each in its place.
+  function keys_write(q, list, now)
+    local d = keys_default(q)
+    local states, gone, ready, later, full, sweep = {}, {}, {}, {}, {}, {}
+    local out = {r = {}, l = {}, f = {}}
+    for _, k in ipairs(list) do
+      local was = k.place
+      local place, at = key_place(k, now)
+      if was ~= place and out[was] then
+        table.insert(out[was], k.name)
+      end
+      if place == 'r' then
+        ready[#ready + 1] = string.format('%.0f', k.pass)
+        ready[#ready + 1] = k.name
+      elseif place == 'l' then
+        later[#later + 1] = string.format('%.0f', at)
+        later[#later + 1] = k.name
+      elseif place == 'f' then
+        full[#full + 1] = string.format('%.0f', k.pass)
+        full[#full + 1] = k.name
+      end
+      k.place = place
+      local whole = buckets_whole(k.b)
+      if k.running == 0 and (place == '-' and whole <= now or place == 'r' and whole == 0 and k.front == 0) then
+        if k.known then
+          gone[#gone + 1] = k.name
+        end
+      else
+        k.known = true
+        if place == '-' and k.running == 0 then
+          sweep[#sweep + 1] = string.format('%.0f', whole)
+          sweep[#sweep + 1] = q.name .. ':' .. k.name
+        end
+        states[#states + 1] = k.name
+        states[#states + 1] = string.format('%.0f %d %.0f %d %d %s %s', k.pass, k.running, k.b.frozen, d.gen, k.front, place, buckets_text(k.b))
+      end
+    end
+    for place, key in pairs({r = K.KEYREADY, l = K.KEYLATER, f = K.KEYFULL}) do
+      if #out[place] > 0 then
+        redis.call('ZREM', key .. q.name, unpack(out[place]))
+      end
+    end
+    if #gone > 0 then
+      redis.call('HDEL', K.KEYS .. q.name, unpack(gone))
+    end
+    if #states > 0 then
+      redis.call('HSET', K.KEYS .. q.name, unpack(states))
+    end
+    if #ready > 0 then
+      redis.call('ZADD', K.KEYREADY .. q.name, unpack(ready))
+    end
+    if #later > 0 then
+      redis.call('ZADD', K.KEYLATER .. q.name, unpack(later))
+    end
+    if #full > 0 then
+      redis.call('ZADD', K.KEYFULL .. q.name, unpack(full))
+    end
+    if #sweep > 0 then
+      redis.call('ZADD', K.SWEEP, unpack(sweep))
+    end
+  end
+
+  -- keys_next is the instant at which some key has a task that may start; nil when none has.
+  function keys_next(q, now)
+    if keys_default(q).stale or redis.call('EXISTS', K.KEYREADY .. q.name) == 1 then
+      return now
+    end
+    local first = redis.call('ZRANGE', K.KEYLATER .. q.name, 0, 0, 'WITHSCORES')
+    return first[2] and math.max(now, tonumber(first[2]))
+  end
+
+  -- begin_work makes a key that had none one of those with work: it starts where the last
+  -- one served was.
+  function begin_work(q, k)
+    if k.place == '-' then
+      k.pass = math.max(k.pass, q.vt)
+      k.has = true
+    end
+  end
+
+  -- keys_push puts tasks behind the others of their keys.
+  function keys_push(q, ids, keys, now)
+    local lanes, order = {}, {}
+    for i, id in ipairs(ids) do
+      local name = keys[i]
+      if not lanes[name] then
+        lanes[name] = {}
+        order[#order + 1] = name
+      end
+      table.insert(lanes[name], id)
+    end
+    local list, fresh = keys_load(q, order, now), {}
+    for i, k in ipairs(list) do
+      redis.call('RPUSH', K.LANE .. q.name .. ':' .. k.name, unpack(lanes[order[i]]))
+      if k.place == '-' then
+        begin_work(q, k)
+        fresh[#fresh + 1] = k
+      end
+    end
+    keys_write(q, fresh, now)
+  end
+
+  -- keys_back puts tasks that were running in front of the others of their keys, by their
+  -- first turn. Each of back is {id, seq, key}; the keys are written by the caller.
+  function keys_back(q, back, now)
+    for _, t in ipairs(back) do
+      local k = keys_load(q, {t.key}, now)[1]
+      redis.call('ZADD', K.LANEFRONT .. q.name .. ':' .. k.name, t.seq, t.id)
+      k.front = k.front + 1
+      begin_work(q, k)
+    end
+  end
+
+  -- keys_review looks at a chunk of the keys that were blocked when the defaults changed.
+  function keys_review(q, max, now)
+    local d = keys_default(q)
+    if not d.stale then
+      return
+    end
+    local n, rest = string.match(d.stale, '^(%S+) ?(.*)$')
+    local set = K.KEYSTALE .. q.name .. ':' .. n
+    local names = redis.call('ZRANGE', set, 0, max - 1)
+    if #names > 0 then
+      redis.call('ZREM', set, unpack(names)) -- a removal first: passes when memory is full
+    end
+    if #names < max then
+      d.stale = rest ~= '' and rest
+      redis.call('HSET', K.QUEUE .. q.name, 'stale', rest)
+      redis.call('DEL', set)
+    end
+    if #names > 0 then
+      local list = {}
+      for _, k in ipairs(keys_load(q, names, now)) do
+        if k.place == 'l' or k.place == 'f' then -- else something has moved it since
+          k.has, k.at = true, nil
+          list[#list + 1] = k
+        end
+      end
+      keys_write(q, list, now)
+    end
+  end
+
+  -- sweep_keys drops states of keys without work whose buckets are full by now.
+  function sweep_keys(max, now, load)
+    for _, entry in ipairs(redis.call('ZRANGEBYSCORE', K.SWEEP, '-inf', now, 'LIMIT', 0, max)) do
+      redis.call('ZREM', K.SWEEP, entry)
+      local queue, name = string.match(entry, '^([^:]*):(.*)$')
+      local q = load(queue, now)
+      if q and q.keys then
+        local k = keys_load(q, {name}, now)[1]
+        if k.known and k.place == '-' and k.running == 0 then
+          keys_write(q, {k}, now)
+        end
       end
     end
   end

@@ -7,12 +7,12 @@
 -- Returns the tasks it still holds.
 
 local worker, max = ARGV[1], tonumber(ARGV[2])
-local indexes = redis.call('HGET', K_WORKER .. worker, 'indexes') or ''
+local indexes = redis.call('HGET', K.WORKER .. worker, 'indexes') or ''
 for index in string.gmatch(indexes, '%S+') do
-  redis.call('ZREM', K_IDLE .. index, worker)
-  local at = redis.call('HGET', K_APPOINTMENTS, index)
+  redis.call('ZREM', K.IDLE .. index, worker)
+  local at = redis.call('HGET', K.APPOINTMENTS, index)
   if at and string.match(at, ' (.*)$') == worker then
-    redis.call('HDEL', K_APPOINTMENTS, index)
+    redis.call('HDEL', K.APPOINTMENTS, index)
     wake_one(index)
   end
 end
@@ -23,4 +23,4 @@ if max > 0 then
   end
   clock_write(KEYS[1], now, off)
 end
-return redis.call('HLEN', K_RUN .. worker)
+return redis.call('HLEN', K.RUN .. worker)

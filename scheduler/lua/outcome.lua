@@ -4,7 +4,7 @@
 -- end_tasks moves tasks into the queue's bounded history. Each of list is
 -- {id, state, text, start}; state is done, cancelled or expired.
 local function end_tasks(name, worker, list, now)
-  local v = redis.call('HMGET', K_QUEUE .. name, 'history', 'ended', 'own')
+  local v = redis.call('HMGET', K.QUEUE .. name, 'history', 'ended', 'own')
   local keep, ended, own = tonumber(v[1]) or 0, tonumber(v[2]) or 0, v[3]
   local skip = #list > keep and #list - keep or 0
   local drop, ends, ids = {}, {}, {}
@@ -22,10 +22,10 @@ local function end_tasks(name, worker, list, now)
     over = 500 -- a history that was made shorter shrinks in steps
   end
   if over > 0 then
-    local old = redis.call('LRANGE', K_ENDED .. name, 0, over - 1)
+    local old = redis.call('LRANGE', K.ENDED .. name, 0, over - 1)
     if #old > 0 then
-      redis.call('LTRIM', K_ENDED .. name, #old, -1)
-      redis.call('HDEL', K_ENDS .. name, unpack(old))
+      redis.call('LTRIM', K.ENDED .. name, #old, -1)
+      redis.call('HDEL', K.ENDS .. name, unpack(old))
       ended = ended - #old
       for i = 1, #old do
         drop[#drop + 1] = old[i]
@@ -36,10 +36,10 @@ local function end_tasks(name, worker, list, now)
     forget_tasks(name, own, drop)
   end
   if #ids > 0 then
-    redis.call('RPUSH', K_ENDED .. name, unpack(ids))
-    redis.call('HSET', K_ENDS .. name, unpack(ends))
+    redis.call('RPUSH', K.ENDED .. name, unpack(ids))
+    redis.call('HSET', K.ENDS .. name, unpack(ends))
   end
-  redis.call('HSET', K_QUEUE .. name, 'ended', ended + #ids)
+  redis.call('HSET', K.QUEUE .. name, 'ended', ended + #ids)
 end
 
 -- retry_delay is min * 2^(k-1), at most max, less a random part of the jitter.
@@ -57,91 +57,99 @@ local function retry_delay(min, max, jitter, k, random)
   return d - math.floor(math.floor(d / 1000000 * jitter) * (random / 1000000))
 end
 
--- ended_limits books what one task leaves behind at the limits it was charged: its
--- places, tokens of a start that was not (wasted), what it really cost, what upstream
--- said. touched collects the named limits that changed, by name.
-local function ended_limits(q, t, wasted, touched, now)
-  local c = t.charge
-  if c == ONE_TOKEN and (t.extra or '') == '' and t.outcome ~= 'throttled' then
+-- Made only where a task was charged more than a token of its queue.
+local ended_limits, limits_ended
+
+local function use_charges()
+  if ended_limits then
     return
   end
-  local function of(name)
-    if name == 'queue' then
-      return c.queue > 0 and q, c.queue
-    elseif name == 'key' then
-      return c.key and keys_load(q, {c.key}, now)[1], c.key_cost
-    end
-    return c.limits[name] and limit_load(name, now), c.limits[name]
-  end
-  for name, cost in pairs(c.limits) do
-    local l = limit_load(name, now)
-    if l then
-      if not touched[name] then
-        touched[name] = {l = l, full = l.cap > 0 and l.running >= l.cap, counts = {}}
-        table.insert(touched, name)
-      end
-      l.running = l.running - 1
-      if wasted then
-        local n = touched[name].counts
-        n.wasted = (n.wasted or 0) + cost
-      end
-    end
-  end
-  if c.key then
-    local k = keys_load(q, {c.key}, now)[1]
-    if c.key_cost > 0 then
-      k.running = k.running - 1
-    end
-    q.touched[c.key] = k
-  end
-  if t.outcome == 'throttled' then
-    local x = of(t.limit or 'queue') or q
-    x.changed = true
-    x.b.frozen = math.max(x.b.frozen, now + math.min(t.number, MAX_FREEZE))
-  end
-  for line in string.gmatch(t.extra or '', '[^\n]+') do
-    local verb, name, rest = string.match(line, '^(%a) (%S+) ?(.*)$')
-    local x, cost = of(name)
-    if x and verb ~= 'l' then
-      x.changed = true
-      local counts = name == 'queue' and q.counts or touched[name] and touched[name].counts or {}
-      if verb == 'a' and cost > 0 then -- actual cost
-        local diff = tonumber(rest) - cost
-        if diff < 0 then
-          buckets_credit(x.b, -diff, now)
-          counts.credited = (counts.credited or 0) - diff
-        elseif diff > 0 then
-          local cut = buckets_owe(x.b, diff, x.debt or 0, now)
-          counts.owed = (counts.owed or 0) + diff - cut
-          counts.cut = (counts.cut or 0) + cut
-        end
-      elseif verb == 'r' then -- upstream's report
-        local left, reset = string.match(rest, '^(%d+) (%d+)$')
-        buckets_lower(x.b, tonumber(left), now)
-        if left == '0' then
-          x.b.frozen = math.max(x.b.frozen, now + math.min(tonumber(reset), MAX_FREEZE))
-        end
-      end
-    end
-  end
-end
+  use_limits()
+  use_corrections()
 
--- limits_ended writes the named limits that a batch touched; where one had no room before
--- or its buckets changed, those that wait there are told.
-local function limits_ended(touched, now)
-  for _, name in ipairs(touched) do
-    local x = touched[name]
-    if x.l.changed then
-      limit_save(x.l)
-    else
-      redis.call('HSET', K_LIMIT .. name, 'running', x.l.running)
+  -- ended_limits books what one task leaves behind at the limits it was charged: its
+  -- places, tokens of a start that was not (wasted), what it really cost, what upstream
+  -- said. touched collects the named limits that changed, by name.
+  function ended_limits(q, t, wasted, touched, now)
+    local c = t.charge
+    local function of(name)
+      if name == 'queue' then
+        return c.queue > 0 and q, c.queue
+      elseif name == 'key' then
+        return c.key and q.keys and keys_load(q, {c.key}, now)[1], c.key_cost
+      end
+      return c.limits[name] and limit_load(name, now), c.limits[name]
     end
-    for field, n in pairs(x.counts) do
-      redis.call('HINCRBY', K_LIMIT .. name, field, n)
+    for name, cost in pairs(c.limits) do
+      local l = limit_load(name, now)
+      if l then
+        if not touched[name] then
+          touched[name] = {l = l, full = l.cap > 0 and l.running >= l.cap, counts = {}}
+          table.insert(touched, name)
+        end
+        l.running = l.running - 1
+        if wasted then
+          local n = touched[name].counts
+          n.wasted = (n.wasted or 0) + cost
+        end
+      end
     end
-    if x.full or x.l.changed then
-      x.l.changed = nil
-      limit_announce(x.l, now)
+    if c.key and q.keys then
+      local k = keys_load(q, {c.key}, now)[1]
+      if c.key_cost > 0 then
+        k.running = k.running - 1
+      end
+      q.touched[c.key] = k
+    end
+    if t.outcome == 'throttled' then
+      local x = of(t.limit or 'queue') or q
+      x.changed = true
+      x.b.frozen = math.max(x.b.frozen, now + math.min(t.number, MAX_FREEZE))
+    end
+    for line in string.gmatch(t.extra or '', '[^\n]+') do
+      local verb, name, rest = string.match(line, '^(%a) (%S+) ?(.*)$')
+      local x, cost = of(name)
+      if x and verb ~= 'l' then
+        x.changed = true
+        local counts = name == 'queue' and q.counts or touched[name] and touched[name].counts or {}
+        if verb == 'a' and cost > 0 then -- actual cost
+          local diff = tonumber(rest) - cost
+          if diff < 0 then
+            buckets_credit(x.b, -diff, now)
+            counts.credited = (counts.credited or 0) - diff
+          elseif diff > 0 then
+            local cut = buckets_owe(x.b, diff, x.debt or 0, now)
+            counts.owed = (counts.owed or 0) + diff - cut
+            counts.cut = (counts.cut or 0) + cut
+          end
+        elseif verb == 'r' then -- upstream's report
+          local left, reset = string.match(rest, '^(%d+) (%d+)$')
+          buckets_lower(x.b, tonumber(left), now)
+          if left == '0' then
+            x.b.frozen = math.max(x.b.frozen, now + math.min(tonumber(reset), MAX_FREEZE))
+          end
+        end
+      end
+    end
+  end
+
+  -- limits_ended writes the named limits that a batch touched; where one had no room before
+  -- or its buckets changed, those that wait there are told.
+  function limits_ended(touched, now)
+    for _, name in ipairs(touched) do
+      local x = touched[name]
+      if x.l.changed then
+        limit_save(x.l)
+      else
+        redis.call('HSET', K.LIMIT .. name, 'running', x.l.running)
+      end
+      for field, n in pairs(x.counts) do
+        redis.call('HINCRBY', K.LIMIT .. name, field, n)
+      end
+      if x.full or x.l.changed then
+        x.l.changed = nil
+        limit_announce(x.l, now)
+      end
     end
   end
 end
@@ -153,7 +161,7 @@ local function settle_queue(name, worker, batch, now)
   if not q then -- the queue was removed while they ran
     q = {name = name, b = rates_read(''), gone_queue = true}
   end
-  local v = redis.call('HMGET', K_QUEUE .. name, 'attempts', 'retry_min', 'retry_max', 'jitter', 'done', 'failed', 'dead', 'wasted', 'no', 'debt')
+  local v = redis.call('HMGET', K.QUEUE .. name, 'attempts', 'retry_min', 'retry_max', 'jitter', 'done', 'failed', 'dead', 'wasted', 'no', 'debt')
   local no, touched = tonumber(v[9]), {}
   local mine, number = {}, no and string.format('-%x', no)
   q.counts, q.touched, q.debt = {}, {}, tonumber(v[10]) or 0
@@ -162,12 +170,15 @@ local function settle_queue(name, worker, batch, now)
       mine[#mine + 1] = t
     else -- of a queue that was removed while it ran
       t.charge.key, t.extra, t.outcome = nil, nil, ''
+      use_charges()
       ended_limits(q, t, false, touched, now)
     end
   end
   batch = mine
   if #batch == 0 then
-    limits_ended(touched, now)
+    if #touched > 0 then
+      limits_ended(touched, now)
+    end
     return
   end
   local was_full = full_cap(q)
@@ -202,11 +213,14 @@ local function settle_queue(name, worker, batch, now)
     if t.charge.queue == 0 then
       q.exempt = q.exempt - 1
     end
-    ended_limits(q, t, unused, touched, now)
+    if t.charge ~= ONE_TOKEN or t.extra or o == 'throttled' then
+      use_charges()
+      ended_limits(q, t, unused, touched, now)
+    end
   end
   -- the outcomes below are kept in the task's record
   for _, t in ipairs(other) do
-    local rec = redis.call('HGET', K_TASKS .. name, t.id)
+    local rec = redis.call('HGET', K.TASKS .. name, t.id)
     if rec then
       local f = record_fields(rec)
       local set, o = {w = worker, s = string.format('%.0f', t.start or 0)}, t.outcome
@@ -252,7 +266,7 @@ local function settle_queue(name, worker, batch, now)
   end
 
   if #recs > 0 then
-    redis.call('HSET', K_TASKS .. name, unpack(recs))
+    redis.call('HSET', K.TASKS .. name, unpack(recs))
   end
   if #ends > 0 then
     end_tasks(name, worker, ends, now)
@@ -270,15 +284,15 @@ local function settle_queue(name, worker, batch, now)
         front[#front + 1] = t.seq
         front[#front + 1] = t.id
       end
-      redis.call('ZADD', K_FRONT .. name, unpack(front))
+      redis.call('ZADD', K.FRONT .. name, unpack(front))
       q.front = q.front + #back
     end
   end
   if #later > 0 then
-    redis.call('ZADD', K_LATER .. name, unpack(later))
+    redis.call('ZADD', K.LATER .. name, unpack(later))
   end
   if #died > 0 then
-    redis.call('ZADD', K_DEAD .. name, unpack(died))
+    redis.call('ZADD', K.DEAD .. name, unpack(died))
   end
   local free = false -- a key that had no room has some
   if q.keys then
@@ -290,19 +304,22 @@ local function settle_queue(name, worker, batch, now)
     if #list > 0 then
       keys_write(q, list, now)
     end
+    sweep_keys(2 * #batch, now, load_queue) -- no less than may come to it
   end
   q.running = q.running - #batch
   q.waiting = q.waiting + #back
   q.later = q.later + #later / 2
-  redis.call('HSET', K_QUEUE .. name, 'running', q.running, 'waiting', q.waiting, 'front', q.front, 'later', q.later,
+  redis.call('HSET', K.QUEUE .. name, 'running', q.running, 'waiting', q.waiting, 'front', q.front, 'later', q.later,
     'dead', dead + #died / 2, 'done', done, 'failed', failed, 'wasted', wasted, 'exempt', q.exempt, 'used', now)
   if q.changed then
-    redis.call('HSET', K_QUEUE .. name, 'frozen', string.format('%.0f', q.b.frozen), queue_bucket(q))
+    redis.call('HSET', K.QUEUE .. name, 'frozen', string.format('%.0f', q.b.frozen), queue_bucket(q))
     for field, n in pairs(q.counts) do
-      redis.call('HINCRBY', K_QUEUE .. name, field, n)
+      redis.call('HINCRBY', K.QUEUE .. name, field, n)
     end
   end
-  limits_ended(touched, now)
+  if #touched > 0 then
+    limits_ended(touched, now)
+  end
   if #ends < #batch or was_full or free or q.changed then
     announce(q, place_queue(q, now), now)
   end

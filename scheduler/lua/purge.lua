@@ -11,12 +11,12 @@
 local function purge_lanes(q, room, now)
   local ids, more, list = {}, 0, {}
   keys_review(q, 200, now)
-  for _, key in ipairs({K_KEYREADY, K_KEYLATER, K_KEYFULL}) do
+  for _, key in ipairs({K.KEYREADY, K.KEYLATER, K.KEYFULL}) do
     local names = #ids + more < room and redis.call('ZRANGE', key .. q.name, 0, 49) or {}
     for _, k in ipairs(keys_load(q, names, now)) do
       local left = room - #ids - more
       if left > 0 then
-        local lane, front = K_LANE .. q.name .. ':' .. k.name, K_LANEFRONT .. q.name .. ':' .. k.name
+        local lane, front = K.LANE .. q.name .. ':' .. k.name, K.LANEFRONT .. q.name .. ':' .. k.name
         local back = k.front > 0 and redis.call('ZRANGE', front, 0, left - 1) or {}
         if #back > 0 then
           redis.call('ZREM', front, unpack(back))
@@ -27,8 +27,8 @@ local function purge_lanes(q, room, now)
         for j = 1, #rest do
           back[#back + 1] = rest[j]
         end
-        local live = #back > 0 and redis.call('HMGET', K_TASKS .. q.name, unpack(back)) or {}
-        local past = #back > 0 and redis.call('HMGET', K_ENDS .. q.name, unpack(back)) or {}
+        local live = #back > 0 and redis.call('HMGET', K.TASKS .. q.name, unpack(back)) or {}
+        local past = #back > 0 and redis.call('HMGET', K.ENDS .. q.name, unpack(back)) or {}
         for j = 1, #back do
           if not live[j] or past[j] then
             q.gone = q.gone - 1
@@ -54,7 +54,7 @@ local q = load_queue(name, now)
 if not q then
   return {0}
 end
-local v = redis.call('HMGET', K_QUEUE .. name, 'own', 'dead', 'ended')
+local v = redis.call('HMGET', K.QUEUE .. name, 'own', 'dead', 'ended')
 local own, dead, ended = v[1], tonumber(v[2]) or 0, tonumber(v[3]) or 0
 local drop, seen, more = {}, 0, 0
 for i = 3, #ARGV do
@@ -64,18 +64,18 @@ for i = 3, #ARGV do
     ids, more = purge_lanes(q, room, now)
     seen = seen + more
   elseif room > 0 and state == 'waiting' then
-    ids = redis.call('ZRANGE', K_FRONT .. name, 0, room - 1)
+    ids = redis.call('ZRANGE', K.FRONT .. name, 0, room - 1)
     if #ids > 0 then
-      redis.call('ZREM', K_FRONT .. name, unpack(ids))
+      redis.call('ZREM', K.FRONT .. name, unpack(ids))
     end
     q.front = q.front - #ids
     q.waiting = q.waiting - #ids
-    local list = room > #ids and redis.call('LRANGE', K_WAIT .. name, 0, room - #ids - 1) or {}
+    local list = room > #ids and redis.call('LRANGE', K.WAIT .. name, 0, room - #ids - 1) or {}
     seen = seen + #list
     if #list > 0 then
-      redis.call('LTRIM', K_WAIT .. name, #list, -1)
-      local live = redis.call('HMGET', K_TASKS .. name, unpack(list))
-      local past = redis.call('HMGET', K_ENDS .. name, unpack(list))
+      redis.call('LTRIM', K.WAIT .. name, #list, -1)
+      local live = redis.call('HMGET', K.TASKS .. name, unpack(list))
+      local past = redis.call('HMGET', K.ENDS .. name, unpack(list))
       for j = 1, #list do
         if not live[j] or past[j] then
           q.gone = q.gone - 1
@@ -86,22 +86,22 @@ for i = 3, #ARGV do
       end
     end
   elseif room > 0 and state == 'scheduled' then
-    ids = redis.call('ZRANGE', K_LATER .. name, 0, room - 1)
+    ids = redis.call('ZRANGE', K.LATER .. name, 0, room - 1)
     if #ids > 0 then
-      redis.call('ZREM', K_LATER .. name, unpack(ids))
+      redis.call('ZREM', K.LATER .. name, unpack(ids))
     end
     q.later = q.later - #ids
   elseif room > 0 and state == 'dead' then
-    ids = redis.call('ZRANGE', K_DEAD .. name, 0, room - 1)
+    ids = redis.call('ZRANGE', K.DEAD .. name, 0, room - 1)
     if #ids > 0 then
-      redis.call('ZREM', K_DEAD .. name, unpack(ids))
+      redis.call('ZREM', K.DEAD .. name, unpack(ids))
     end
     dead = dead - #ids
   elseif room > 0 and state == 'ended' then
-    ids = redis.call('LRANGE', K_ENDED .. name, 0, room - 1)
+    ids = redis.call('LRANGE', K.ENDED .. name, 0, room - 1)
     if #ids > 0 then
-      redis.call('LTRIM', K_ENDED .. name, #ids, -1)
-      redis.call('HDEL', K_ENDS .. name, unpack(ids))
+      redis.call('LTRIM', K.ENDED .. name, #ids, -1)
+      redis.call('HDEL', K.ENDS .. name, unpack(ids))
     end
     ended = ended - #ids
   end
@@ -117,7 +117,7 @@ end
 if #drop > 0 then
   forget_tasks(name, own, drop)
 end
-redis.call('HSET', K_QUEUE .. name, 'front', q.front, 'waiting', q.waiting, 'later', q.later, 'dead', dead, 'ended', ended,
+redis.call('HSET', K.QUEUE .. name, 'front', q.front, 'waiting', q.waiting, 'later', q.later, 'dead', dead, 'ended', ended,
   'gone', q.gone)
 clock_write(KEYS[1], now, off)
 place_queue(q, now)

@@ -8,10 +8,11 @@
 --   nowhere               empty, held, its own cap full, all its keys' caps full
 
 -- load_queue reads what a decision about a queue needs, or returns nil when
--- there is no such queue. Counters are numbers, settings as stored.
+-- there is no such queue. Counters are numbers, settings as stored. A small hash is a
+-- list, and each field is looked for from its beginning: define.lua has these first.
 local function load_queue(name, now)
-  local v = redis.call('HMGET', K_QUEUE .. name, 'index', 'rate', 'bucket', 'frozen', 'held', 'waiting', 'running',
-    'later', 'front', 'seq', 'big', 'work', 'gone', 'cap', 'exempt', 'dear', 'over', 'limits', 'place', 'turn', 'key', 'vt')
+  local v = redis.call('HMGET', K.QUEUE .. name, 'index', 'rate', 'bucket', 'frozen', 'held', 'waiting', 'running',
+    'later', 'front', 'seq', 'big', 'work', 'gone', 'cap', 'exempt', 'dear', 'over', 'limits', 'place', 'turn', 'key', 'vt', 'spent')
   if not v[1] then
     return nil
   end
@@ -21,17 +22,22 @@ local function load_queue(name, now)
     front = tonumber(v[9]) or 0, seq = tonumber(v[10]) or 0, big = tonumber(v[11]) or 0, work = v[12],
     gone = tonumber(v[13]) or 0, -- cancelled tasks that still stand in the list
     cap = tonumber(v[14]) or 0, exempt = tonumber(v[15]) or 0, -- running tasks that are not under its own limit
-    dear = v[16], -- has had tasks that cost other than 1
-    place = v[19] or '', turn = tonumber(v[20]) or 0,
+    dear = v[16] == '1', -- has had tasks that cost other than 1
+    place = v[19] or '', turn = tonumber(v[20]) or 0, spent = tonumber(v[23]) or 0,
   }
   local keyed = v[21] and v[21] ~= ''
   if q.b.damaged or keyed and not string.find(v[21], '^%d+ %d+ ') then
     q.held = 'damaged' -- limits that cannot be read are not the lack of them
   elseif keyed then
+    use_keys()
     q.keys = true
     q.vt = tonumber(v[22]) or 0
   end
+  if q.place ~= '' then
+    use_limits()
+  end
   if v[18] and v[18] ~= '' then
+    use_limits()
     q.limits = {}
     for limit in string.gmatch(v[18], '%S+') do
       q.limits[#q.limits + 1] = limit
@@ -43,7 +49,7 @@ end
 -- queue_bucket returns the fields that hold the queue's own buckets.
 local function queue_bucket(q)
   if q.b.reverted then
-    redis.call('HDEL', K_QUEUE .. q.name, 'over')
+    redis.call('HDEL', K.QUEUE .. q.name, 'over')
   end
   return 'bucket', buckets_text(q.b)
 end
@@ -59,8 +65,8 @@ local function head_cost(q)
   if not q.dear or q.keys then
     return 1 -- a claim that finds it otherwise notes the instant
   end
-  local id = q.front > 0 and redis.call('ZRANGE', K_FRONT .. q.name, 0, 0)[1] or redis.call('LINDEX', K_WAIT .. q.name, 0)
-  local rec = id and redis.call('HGET', K_TASKS .. q.name, id)
+  local id = q.front > 0 and redis.call('ZRANGE', K.FRONT .. q.name, 0, 0)[1] or redis.call('LINDEX', K.WAIT .. q.name, 0)
+  local rec = id and redis.call('HGET', K.TASKS .. q.name, id)
   return rec and task_cost(task_costs(rec), 'queue') or 1
 end
 
@@ -78,7 +84,7 @@ local function next_at(q, now)
       return nil
     end
     if q.later > 0 and (not first or first > now) then
-      local l = tonumber(redis.call('ZRANGE', K_LATER .. q.name, 0, 0, 'WITHSCORES')[2])
+      local l = tonumber(redis.call('ZRANGE', K.LATER .. q.name, 0, 0, 'WITHSCORES')[2])
       first = first and math.min(first, l) or l
     end
     t = math.max(now, first)
@@ -97,7 +103,7 @@ end
 -- nothing of it starts.
 local function limits_there(q, now)
   for _, name in ipairs(q.limits) do
-    if not limit_load(name, now) then
+    if not limits_read[name] and not limit_load(name, now) then
       return false
     end
   end
@@ -134,15 +140,19 @@ local function place_queue(q, now, served, own, where)
   else
     where = where or (q.place ~= '' and q.place) or slowest(q, now)
   end
+  if where and q.place == where and served then -- it stays there, with its new turn
+    limit_wait(where, q.index, q.name, q.turn, true)
+    return nil
+  end
   if q.place ~= '' and q.place ~= where then
     limit_leave(q.place, q.index, q.name)
   end
   if (where or '') ~= q.place then
-    redis.call('HSET', K_QUEUE .. q.name, 'place', where or '')
+    redis.call('HSET', K.QUEUE .. q.name, 'place', where or '')
     q.place = where or ''
   end
   if where then
-    redis.call('ZREM', K_DUE .. q.index, q.name)
+    redis.call('ZREM', K.DUE .. q.index, q.name)
     limit_wait(where, q.index, q.name, q.turn)
     local l = limit_load(where, now)
     local at = limit_at(l, 1, q.name, q.turn)
@@ -150,22 +160,22 @@ local function place_queue(q, now, served, own, where)
       return nil
     end
     at = math.max(at, now)
-    local score = redis.call('ZSCORE', K_DUE .. q.index, '@' .. where)
+    local score = redis.call('ZSCORE', K.DUE .. q.index, '@' .. where)
     if not score or tonumber(score) > at then
-      redis.call('ZADD', K_DUE .. q.index, string.format('%.0f', at), '@' .. where)
+      redis.call('ZADD', K.DUE .. q.index, string.format('%.0f', at), '@' .. where)
     end
     return at
   end
   if t and t <= now and not served then
-    local score = redis.call('ZSCORE', K_DUE .. q.index, q.name)
+    local score = redis.call('ZSCORE', K.DUE .. q.index, q.name)
     if score and tonumber(score) <= now then
       return t
     end
   end
   if t then
-    redis.call('ZADD', K_DUE .. q.index, string.format('%.0f', t), q.name)
+    redis.call('ZADD', K.DUE .. q.index, string.format('%.0f', t), q.name)
   else
-    redis.call('ZREM', K_DUE .. q.index, q.name)
+    redis.call('ZREM', K.DUE .. q.index, q.name)
   end
   return t
 end
@@ -183,35 +193,41 @@ local function head(index)
   local base, only = string.match(index, '^([^=]*)=?(.*)$')
   if only ~= '' then
     local entry = only
-    local t = redis.call('ZSCORE', K_DUE .. base, only)
+    local t = redis.call('ZSCORE', K.DUE .. base, only)
     if not t then
-      local place = redis.call('HGET', K_QUEUE .. only, 'place')
+      local place = redis.call('HGET', K.QUEUE .. only, 'place')
       if place and place ~= '' then
         entry = '@' .. place
-        t = redis.call('ZSCORE', K_DUE .. base, entry)
+        t = redis.call('ZSCORE', K.DUE .. base, entry)
       end
     end
     return t and entry, t and tonumber(t) or 0, base
   end
-  local first = redis.call('ZRANGE', K_DUE .. base, 0, 0, 'WITHSCORES')
+  local first = redis.call('ZRANGE', K.DUE .. base, 0, 0, 'WITHSCORES')
   return first[1], first[2] and tonumber(first[2]) or 0, base
 end
 
 -- wake_entry tells somebody who may take from this entry of a due index.
 local function wake_entry(base, entry)
   if string.byte(entry, 1) == 64 then
-    entry = redis.call('ZRANGE', K_WAITERS .. string.sub(entry, 2) .. ':' .. base, 0, 0)[1] or ''
+    entry = redis.call('ZRANGE', K.WAITERS .. string.sub(entry, 2) .. ':' .. base, 0, 0)[1] or ''
   end
   wake_for(base, entry)
 end
 
 -- push_waiting puts tasks that became waiting behind the others, in the queue's list or
--- in the lanes of their keys.
-local function push_waiting(q, ids, recs, now)
+-- in the lanes of their keys (which are looked up when they are not given).
+local function push_waiting(q, ids, keys, now)
   if q.keys then
-    keys_push(q, ids, recs or redis.call('HMGET', K_TASKS .. q.name, unpack(ids)), now)
+    if not keys then
+      keys = redis.call('HMGET', K.TASKS .. q.name, unpack(ids))
+      for i, rec in ipairs(keys) do
+        keys[i] = rec and (record_fields(rec)).k or ''
+      end
+    end
+    keys_push(q, ids, keys, now)
   else
-    redis.call('RPUSH', K_WAIT .. q.name, unpack(ids))
+    redis.call('RPUSH', K.WAIT .. q.name, unpack(ids))
   end
   q.waiting = q.waiting + #ids
 end
@@ -222,13 +238,13 @@ local function promote(q, now, max)
   if q.later == 0 or max <= 0 then
     return false
   end
-  local ids = redis.call('ZRANGEBYSCORE', K_LATER .. q.name, '-inf', now, 'LIMIT', 0, max)
+  local ids = redis.call('ZRANGEBYSCORE', K.LATER .. q.name, '-inf', now, 'LIMIT', 0, max)
   if #ids == 0 then
     return false
   end
-  redis.call('ZREM', K_LATER .. q.name, unpack(ids))
+  redis.call('ZREM', K.LATER .. q.name, unpack(ids))
   push_waiting(q, ids, nil, now)
   q.later = q.later - #ids
-  redis.call('HSET', K_QUEUE .. q.name, 'later', q.later, 'waiting', q.waiting)
+  redis.call('HSET', K.QUEUE .. q.name, 'later', q.later, 'waiting', q.waiting)
   return #ids == max
 end

@@ -6,14 +6,14 @@
 local function reap_tasks(worker, alive, max, now)
   local cursor, flat = '0', {}
   repeat -- a hash that has shrunk may have nothing where the scan begins
-    local scan = redis.call('HSCAN', K_RUN .. worker, cursor, 'COUNT', max)
+    local scan = redis.call('HSCAN', K.RUN .. worker, cursor, 'COUNT', max)
     cursor, flat = scan[1], scan[2]
   until #flat > 0 or cursor == '0'
   if #flat == 0 then
     return true
   end
   local ids, queues, order, stops = {}, {}, {}, {}
-  for _, id in ipairs(redis.call('SMEMBERS', K_STOP .. worker)) do
+  for _, id in ipairs(redis.call('SMEMBERS', K.STOP .. worker)) do
     stops[id] = true
   end
   for i = 1, #flat, 2 do
@@ -31,19 +31,19 @@ local function reap_tasks(worker, alive, max, now)
     table.insert(queues[name], {id = flat[i], outcome = outcome, number = wasted, text = '',
       start = tonumber(start), seq = tonumber(seq), charge = charge})
   end
-  redis.call('HDEL', K_RUN .. worker, unpack(ids)) -- a removal first: passes when memory is full
+  redis.call('HDEL', K.RUN .. worker, unpack(ids)) -- a removal first: passes when memory is full
   for _, name in ipairs(order) do
     settle_queue(name, worker, queues[name], now)
   end
-  return redis.call('HLEN', K_RUN .. worker) == 0
+  return redis.call('HLEN', K.RUN .. worker) == 0
 end
 
 -- forget_worker drops what is left of a worker.
 local function forget_worker(worker)
-  local indexes = redis.call('HGET', K_WORKER .. worker, 'indexes') or ''
-  redis.call('ZREM', K_WORKERS, worker)
-  redis.call('DEL', K_WORKER .. worker, K_RUN .. worker, K_STOP .. worker)
+  local indexes = redis.call('HGET', K.WORKER .. worker, 'indexes') or ''
+  redis.call('ZREM', K.WORKERS, worker)
+  redis.call('DEL', K.WORKER .. worker, K.RUN .. worker, K.STOP .. worker)
   for index in string.gmatch(indexes, '%S+') do
-    redis.call('ZREM', K_IDLE .. index, worker)
+    redis.call('ZREM', K.IDLE .. index, worker)
   end
 end

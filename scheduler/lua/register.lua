@@ -6,14 +6,14 @@
 -- Returns {1, now} or {0} when the worker of that name has been reaped or has left.
 
 local worker, lease = ARGV[1], tonumber(ARGV[2])
-local v = redis.call('HMGET', K_WORKER .. worker, 'reaped', 'claim')
+local v = redis.call('HMGET', K.WORKER .. worker, 'reaped', 'claim')
 if v[1] or (ARGV[3] == '1' and not v[2]) then
   return {0}
 end
 local now, off = clock_read(KEYS[1])
-redis.call('ZREM', K_WORKERS, worker) -- a removal first: passes when memory is full
-redis.call('ZADD', K_WORKERS, now + lease, worker)
-redis.call('HSET', K_WORKER .. worker, 'lease', lease, 'claim', v[2] or 0, 'beat', now, unpack(ARGV, 4))
+redis.call('ZREM', K.WORKERS, worker) -- a removal first: passes when memory is full
+redis.call('ZADD', K.WORKERS, now + lease, worker)
+redis.call('HSET', K.WORKER .. worker, 'lease', lease, 'claim', v[2] or 0, 'beat', now, unpack(ARGV, 4))
 redis.call('HSETNX', KEYS[1], 'tick', now) -- an outage is counted from here
 clock_write(KEYS[1], now, off)
 return {1, now}

@@ -12,7 +12,7 @@ local q = load_queue(name, (clock_read(KEYS[1])))
 if not q then
   return {0}
 end
-local v = redis.call('HMGET', K_QUEUE .. name, 'owner', 'undeclared', 'dead')
+local v = redis.call('HMGET', K.QUEUE .. name, 'owner', 'undeclared', 'dead')
 if v[1] and v[2] ~= '1' then
   return {-1, v[1]}
 end

@@ -15,18 +15,18 @@ end
 local now, off = clock_read(KEYS[1])
 local q = load_queue(name, now)
 promote(q, now, 500)
-local rec = redis.call('HGET', K_TASKS .. name, id)
+local rec = redis.call('HGET', K.TASKS .. name, id)
 if state == 'dead' then
-  redis.call('ZREM', K_DEAD .. name, id)
-  redis.call('HINCRBY', K_QUEUE .. name, 'dead', -1)
-  redis.call('HSET', K_TASKS .. name, id, record_with(rec, {a = '', c = '', T = ''}))
-elseif redis.call('ZREM', K_LATER .. name, id) == 1 then
+  redis.call('ZREM', K.DEAD .. name, id)
+  redis.call('HINCRBY', K.QUEUE .. name, 'dead', -1)
+  redis.call('HSET', K.TASKS .. name, id, record_with(rec, {a = '', c = '', T = ''}))
+elseif redis.call('ZREM', K.LATER .. name, id) == 1 then
   q.later = q.later - 1
 else
   return state -- its instant came just now
 end
-push_waiting(q, {id}, {rec}, now)
-redis.call('HSET', K_QUEUE .. name, 'later', q.later, 'waiting', q.waiting)
+push_waiting(q, {id}, nil, now)
+redis.call('HSET', K.QUEUE .. name, 'later', q.later, 'waiting', q.waiting)
 clock_write(KEYS[1], now, off)
 announce(q, place_queue(q, now), now)
 return state

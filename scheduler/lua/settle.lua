@@ -25,10 +25,10 @@ local ids = {}
 for i = 2, #ARGV, 6 do
   ids[#ids + 1] = ARGV[i]
 end
-local run = redis.call('HMGET', K_RUN .. worker, unpack(ids))
+local run = redis.call('HMGET', K.RUN .. worker, unpack(ids))
 local now, off = clock_read(KEYS[1])
 local stops = {}
-for _, id in ipairs(redis.call('SMEMBERS', K_STOP .. worker)) do
+for _, id in ipairs(redis.call('SMEMBERS', K.STOP .. worker)) do
   stops[id] = true
 end
 
@@ -55,16 +55,19 @@ for k = 1, #ids do
       number = outcome == 'back' and number or 0
       outcome = 'cancelled'
     end
-    batch[#batch + 1] = {id = ids[k], outcome = outcome, number = number, text = ARGV[i + 4],
-      start = tonumber(start), seq = tonumber(seq), charge = charge, extra = ARGV[i + 5],
-      limit = string.match(ARGV[i + 5], '^l (%S+)')}
+    local t = {id = ids[k], outcome = outcome, number = number, text = ARGV[i + 4],
+      start = tonumber(start), seq = tonumber(seq), charge = charge}
+    if ARGV[i + 5] ~= '' then
+      t.extra, t.limit = ARGV[i + 5], string.match(ARGV[i + 5], '^l (%S+)')
+    end
+    batch[#batch + 1] = t
   end
 end
 if #gone == 0 then
   return reply
 end
-redis.call('HDEL', K_RUN .. worker, unpack(gone)) -- a removal first: passes when memory is full
-redis.call('SREM', K_STOP .. worker, unpack(gone))
+redis.call('HDEL', K.RUN .. worker, unpack(gone)) -- a removal first: passes when memory is full
+redis.call('SREM', K.STOP .. worker, unpack(gone))
 for _, name in ipairs(order) do
   settle_queue(name, worker, queues[name], now)
 end

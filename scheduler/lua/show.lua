@@ -10,19 +10,19 @@ local now = clock_read(KEYS[1])
 local reply = {now}
 for i = 1, #ARGV do
   local name = ARGV[i]
-  local h = redis.call('HGETALL', K_QUEUE .. name)
+  local h = redis.call('HGETALL', K.QUEUE .. name)
   local q = #h > 0 and load_queue(name, now)
   if not q then
     reply[#reply + 1] = {}
   else
     local active, next, costs = 0, 0, ''
     if q.keys then
-      active = redis.call('ZCARD', K_KEYREADY .. name) + redis.call('ZCARD', K_KEYLATER .. name) + redis.call('ZCARD', K_KEYFULL .. name)
+      active = redis.call('ZCARD', K.KEYREADY .. name) + redis.call('ZCARD', K.KEYLATER .. name) + redis.call('ZCARD', K.KEYFULL .. name)
       next = keys_next(q, now) or -1
       next = next == now and 0 or next
     elseif q.dear and q.waiting > 0 then
-      local id = q.front > 0 and redis.call('ZRANGE', K_FRONT .. name, 0, 0)[1] or redis.call('LINDEX', K_WAIT .. name, 0)
-      local rec = id and redis.call('HGET', K_TASKS .. name, id)
+      local id = q.front > 0 and redis.call('ZRANGE', K.FRONT .. name, 0, 0)[1] or redis.call('LINDEX', K.WAIT .. name, 0)
+      local rec = id and redis.call('HGET', K.TASKS .. name, id)
       costs = rec and string.byte(rec, 1) ~= 10 and (record_fields(rec)).n or ''
     end
     reply[#reply + 1] = {h, standing(q, now), active, next, costs}

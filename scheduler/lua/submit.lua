@@ -8,7 +8,7 @@
 -- ARGV     queue, then for each task: own id ('' for a generated one), when ('' now,
 --          '+D' in D µs, '@T' at the instant T), record
 --
--- Returns {1, now, ahead, standing, {id, at, ahead of its key}...}
+-- Returns {1, now, ahead, standing, {id, at}..., {ahead of its key}...}
 --   ahead       tasks that were waiting before the first of these
 --   standing    as standing.lua has it
 --   id, at      the internal id; the scheduled instant, 0 when waiting
@@ -23,23 +23,23 @@ local q = load_queue(name, now)
 if not q then
   return {0}
 end
-local v = redis.call('HMGET', K_QUEUE .. name, 'no', 'last_id', 'max_length')
+local v = redis.call('HMGET', K.QUEUE .. name, 'no', 'last_id', 'max_length')
 local no, last, most = tonumber(v[1]), tonumber(v[2]) or 0, tonumber(v[3]) or 0
 if most > 0 and q.waiting + q.later + (#ARGV - 1) / 3 > most then
   return {-2, most, q.waiting + q.later}
 end
 
 -- what tasks cost, and their keys
-local dear = false
+local dear, names, byte = false, {}, string.byte
 for i = 4, #ARGV, 3 do
-  local rec = ARGV[i]
-  if string.byte(rec, 1) ~= 10 or q.keys then
-    local f = record_fields(rec)
+  if byte(ARGV[i], 1) ~= 10 or q.keys then
+    local f = record_fields(ARGV[i])
     local k = (i - 1) / 3
     if q.keys and not f.k then
       return {-3, k}
     end
-    local costs = task_costs(rec)
+    names[k] = f.k
+    local costs = costs_read(f)
     if costs then
       dear = true
       local under = {queue = q.b, key = q.keys and keys_load(q, {f.k}, now)[1].b}
@@ -55,6 +55,7 @@ for i = 4, #ARGV, 3 do
       for limit, b in pairs(under) do
         local c = task_cost(costs, limit)
         if c > 1 and buckets_at(b, c) >= NEVER then
+          use_corrections()
           return {-4, k, limit, c, buckets_burst(b)}
         end
       end
@@ -75,7 +76,7 @@ for i = 2, #ARGV, 3 do
   end
 end
 if #own > 0 then
-  local taken = redis.call('HMGET', K_IDS, unpack(own))
+  local taken = redis.call('HMGET', K.IDS, unpack(own))
   for i = 1, #own do
     if taken[i] then
       return {-1, owned[i]}
@@ -85,7 +86,7 @@ end
 
 local overdue = promote(q, now, 500)
 local ahead = q.waiting
-local wait, later, bodies, ids, reply, recs, lanes = {}, {}, {}, {}, {}, {}, {}
+local wait, later, bodies, ids, reply, keys, lanes, places = {}, {}, {}, {}, {}, {}, {}, {}
 if last < now then
   last = now - 1
 end
@@ -108,7 +109,9 @@ for i = 2, #ARGV, 3 do
     at = 0
   else
     wait[#wait + 1] = id
-    recs[#wait] = ARGV[i + 2]
+    if q.keys then
+      keys[#wait] = names[(i + 1) / 3]
+    end
     at = 0
   end
   bodies[#bodies + 1] = id
@@ -122,34 +125,33 @@ for i = 2, #ARGV, 3 do
   end
   reply[#reply + 1] = id
   reply[#reply + 1] = at
-  local before = 0
-  if q.keys and at == 0 then
-    local key = (record_fields(ARGV[i + 2])).k
-    if not lanes[key] then
-      lanes[key] = redis.call('LLEN', K_LANE .. name .. ':' .. key) + keys_load(q, {key}, now)[1].front
+  if q.keys then
+    local key, before = names[(i + 1) / 3], 0
+    if at == 0 then
+      lanes[key] = lanes[key] or redis.call('LLEN', K.LANE .. name .. ':' .. key) + keys_load(q, {key}, now)[1].front
+      before = lanes[key]
+      lanes[key] = before + 1
     end
-    before = lanes[key]
-    lanes[key] = before + 1
+    places[#places + 1] = before
   end
-  reply[#reply + 1] = before
 end
 
-redis.call('HSET', K_TASKS .. name, unpack(bodies))
+redis.call('HSET', K.TASKS .. name, unpack(bodies))
 if #ids > 0 then
-  redis.call('HSET', K_IDS, unpack(ids))
-  redis.call('HSET', K_QUEUE .. name, 'own', 1)
+  redis.call('HSET', K.IDS, unpack(ids))
+  redis.call('HSET', K.QUEUE .. name, 'own', 1)
 end
 if #wait > 0 then
-  push_waiting(q, wait, recs, now)
+  push_waiting(q, wait, keys, now)
 end
 if #later > 0 then
-  redis.call('ZADD', K_LATER .. name, unpack(later))
+  redis.call('ZADD', K.LATER .. name, unpack(later))
 end
 q.later = q.later + #later / 2
-redis.call('HSET', K_QUEUE .. name, 'waiting', q.waiting, 'later', q.later, 'last_id', last, 'big', q.big, 'used', now)
+redis.call('HSET', K.QUEUE .. name, 'waiting', q.waiting, 'later', q.later, 'last_id', last, 'big', q.big, 'used', now)
 if dear and not q.dear then
-  q.dear = '1'
-  redis.call('HSET', K_QUEUE .. name, 'dear', 1)
+  q.dear = true
+  redis.call('HSET', K.QUEUE .. name, 'dear', 1)
 end
 clock_write(KEYS[1], now, off)
 -- a queue that had waiting tasks has its place, and somebody who comes for it; one whose
@@ -157,4 +159,4 @@ clock_write(KEYS[1], now, off)
 if ahead == 0 or q.keys and q.place == '' then
   announce(q, place_queue(q, now), now)
 end
-return {1, now, ahead, standing(q, now), reply}
+return {1, now, ahead, standing(q, now), reply, places}

@@ -4,49 +4,24 @@
 -- How much a claim may still read and give out; it is shared by all of them.
 local claim = {room = 0, promotions = 100, total = 0}
 
--- open_queue returns a queue that a claim may take from, read once, or false when it has
--- nothing to do in this index.
-local function open_queue(loaded, name, index, now)
-  local q = loaded[name]
-  if q == nil then
-    q = load_queue(name, now) or false
-    if q and (q.index ~= index or q.held or q.limits and not limits_there(q, now)) then
-      q = false
-    end
-    loaded[name] = q
-    if q then
-      q.had_gone, q.had_later = q.gone, q.later
-      q.from_front, q.from_list, q.granted, q.leases = 0, 0, {}, {}
-      q.buffer, q.at, q.read_front, q.read_list = {}, 1, 0, 0
-      q.largest = q.big -- record: at first of all ever submitted, then of those seen
-      promote(q, now, claim.promotions)
-      claim.promotions = claim.promotions - (q.had_later - q.later)
-      if q.keys then
-        keys_review(q, 64, now)
-      end
-      loaded[#loaded + 1] = q
-    end
-  end
-  return q
-end
-
--- read_records adds tasks to a buffer, with their records.
-local function read_records(q, buffer, ids, seqs, back)
-  local recs = redis.call('HMGET', K_TASKS .. q.name, unpack(ids))
-  local ended = q.gone > 0 and redis.call('HMGET', K_ENDS .. q.name, unpack(ids))
+-- read_records reads tasks into a buffer, three lists: ids, recs (false for one that was
+-- cancelled while it waited) and seqs (the first turn of those given back).
+local function read_records(q, buffer, ids)
+  local recs = redis.call('HMGET', K.TASKS .. q.name, unpack(ids))
+  local ended = q.gone > 0 and redis.call('HMGET', K.ENDS .. q.name, unpack(ids))
+  local n, largest = #buffer.ids, 0
   for i = 1, #ids do
     local rec = recs[i]
     if ended and ended[i] then
-      rec = false -- cancelled while it waited
+      rec = false
     end
-    local t = {id = ids[i], rec = rec, seq = seqs[i], back = i <= back}
-    if rec then
-      t.costs = task_costs(rec)
-      q.largest = q.seen and math.max(q.largest, #rec) or #rec
-      q.seen = true
+    buffer.ids[n + i], buffer.recs[n + i] = ids[i], rec
+    if rec and #rec > largest then
+      largest = #rec
     end
-    buffer[#buffer + 1] = t
   end
+  q.largest = q.seen and math.max(q.largest, largest) or largest
+  q.seen = true
 end
 
 -- how_many bounds a read by what may be granted.
@@ -61,283 +36,342 @@ local function how_many(q, n, by)
   return want
 end
 
+-- current makes a task of a buffer the queue's current one, or passes over it when it is
+-- gone; from is the queue or the key that counts what was passed.
+local function current(q, buffer, i, from)
+  local rec = buffer.recs[i]
+  if rec then
+    local t = q.task
+    t.id, t.rec, t.seq, t.key = buffer.ids[i], rec, buffer.seqs[i], nil
+    t.costs = string.byte(rec, 1) ~= 10 and task_costs(rec) or nil
+    return t
+  end
+  from.at_task = i + 1
+  q.gone = q.gone - 1
+  if buffer.seqs[i] then
+    from.took_front = from.took_front + 1
+  else
+    from.took_list = from.took_list + 1
+  end
+end
+
 -- next_task returns the first task that is left in the queue's list, or nil.
 local function next_task(q, n, by)
+  local buffer = q.buffer
   while true do
-    local t = q.buffer[q.at]
-    if t and t.rec then
-      return t
-    elseif t then -- gone
-      q.at = q.at + 1
-      q.gone = q.gone - 1
-      if t.back then
-        q.from_front = q.from_front + 1
-      else
-        q.from_list = q.from_list + 1
+    if q.at_task <= #buffer.ids then
+      local t = current(q, buffer, q.at_task, q)
+      if t then
+        return t
       end
     else
-      if q.drained or q.waiting == 0 or q.from_list > 1000 then
+      if q.drained or q.waiting == 0 or q.took_list > 1000 then
         return nil
       end
       local want = how_many(q, n, by)
-      local ids, seqs = {}, {}
+      local ids = {}
       if q.front > q.read_front then
-        local back = redis.call('ZRANGE', K_FRONT .. q.name, q.read_front, q.read_front + want - 1, 'WITHSCORES')
+        local back = redis.call('ZRANGE', K.FRONT .. q.name, q.read_front, q.read_front + want - 1, 'WITHSCORES')
         for i = 1, #back, 2 do
           ids[#ids + 1] = back[i]
-          seqs[#ids] = tonumber(back[i + 1])
+          buffer.seqs[#buffer.ids + #ids] = tonumber(back[i + 1])
         end
       end
       local back = #ids
       q.read_front = q.read_front + back
       if back < want then
         local read = want - back + math.min(q.gone, 100)
-        local list = redis.call('LRANGE', K_WAIT .. q.name, q.read_list, q.read_list + read - 1)
+        local list = redis.call('LRANGE', K.WAIT .. q.name, q.read_list, q.read_list + read - 1)
         q.read_list = q.read_list + #list
         q.drained = #list < read
-        for i = 1, #list do
-          ids[#ids + 1] = list[i]
+        if back == 0 then
+          ids = list
+        else
+          for i = 1, #list do
+            ids[back + i] = list[i]
+          end
         end
       end
       if #ids == 0 then
         return nil
       end
-      read_records(q, q.buffer, ids, seqs, back)
+      read_records(q, buffer, ids)
     end
   end
 end
 
--- lane_read reads the first n tasks of keys, all records at once.
-local function lane_read(q, list, n)
-  local ids, whose = {}, {}
-  for _, k in ipairs(list) do
-    k.buffer, k.next = k.buffer or {}, k.next or 1
-    k.took_front, k.took_list, k.read_list = k.took_front or 0, k.took_list or 0, k.read_list or 0
-    local key = q.name .. ':' .. k.name
-    if k.front > 0 and not k.front_read then
-      k.front_read = true
-      local back = redis.call('ZRANGE', K_LANEFRONT .. key, 0, -1, 'WITHSCORES')
-      for i = 1, #back, 2 do
-        ids[#ids + 1] = back[i]
-        whose[#ids] = {k, tonumber(back[i + 1])}
+-- The lanes of keys; made only where a queue has them.
+local lane_read, lane_task, ring_add, ring_read, next_key
+
+local function use_lanes()
+  if lane_read then
+    return
+  end
+
+  -- lane_read reads the first n tasks of keys, all records at once.
+  function lane_read(q, list, n)
+    local ids, whose, into = {}, {}, {ids = {}, recs = {}}
+    for _, k in ipairs(list) do
+      if not k.buffer then
+        k.buffer, k.at_task = {ids = {}, recs = {}, seqs = {}}, 1
+        k.took_front, k.took_list, k.read_list = 0, 0, 0
+      end
+      local key, have = q.name .. ':' .. k.name, #k.buffer.ids
+      if k.front > 0 and not k.front_read then
+        k.front_read = true
+        local back = redis.call('ZRANGE', K.LANEFRONT .. key, 0, -1, 'WITHSCORES')
+        for i = 1, #back, 2 do
+          have = have + 1
+          ids[#ids + 1], k.buffer.seqs[have] = back[i], tonumber(back[i + 1])
+          whose[#ids] = k
+        end
+      end
+      local lane = redis.call('LRANGE', K.LANE .. key, k.read_list, k.read_list + n - 1)
+      k.read_list = k.read_list + #lane
+      k.drained = #lane < n
+      for i = 1, #lane do
+        ids[#ids + 1] = lane[i]
+        whose[#ids] = k
       end
     end
-    local lane = redis.call('LRANGE', K_LANE .. key, k.read_list, k.read_list + n - 1)
-    k.read_list = k.read_list + #lane
-    k.drained = #lane < n
-    for i = 1, #lane do
-      ids[#ids + 1] = lane[i]
-      whose[#ids] = {k}
+    for from = 1, #ids, 1000 do
+      read_records(q, into, {unpack(ids, from, math.min(from + 999, #ids))})
+    end
+    for i = 1, #ids do
+      local b = whose[i].buffer
+      local n = #b.ids + 1
+      b.ids[n], b.recs[n] = ids[i], into.recs[i]
     end
   end
-  for from = 1, #ids, 1000 do
-    local part = {unpack(ids, from, math.min(from + 999, #ids))}
-    local into = {}
-    read_records(q, into, part, {}, 0)
-    for i, t in ipairs(into) do
-      local w = whose[from + i - 1]
-      t.seq, t.back = w[2], w[2] ~= nil
-      table.insert(w[1].buffer, t)
-    end
-  end
-end
 
--- lane_task returns the first task that is left of a key, or nil.
-local function lane_task(q, k)
-  while true do
-    local t = k.buffer[k.next]
-    if t and t.rec then
-      return t
-    elseif t then
-      k.next = k.next + 1
-      q.gone = q.gone - 1
-      if t.back then
-        k.took_front = k.took_front + 1
+  -- lane_task returns the first task that is left of a key, or nil.
+  function lane_task(q, k)
+    while true do
+      if k.at_task <= #k.buffer.ids then
+        local t = current(q, k.buffer, k.at_task, k)
+        if t then
+          return t
+        end
+      elseif k.drained or k.took_list > 1000 then
+        return nil -- or so many were cancelled that the next claim goes on
       else
-        k.took_list = k.took_list + 1
+        lane_read(q, {k}, 8)
       end
-    elseif k.drained then
-      return nil
-    else
-      lane_read(q, {k}, 8)
     end
   end
-end
 
--- ring_add puts a key where it may be served: among the ready ones, by pass, or among
--- those that come soon, by instant.
-local function ring_add(q, k, now)
-  local t = lane_task(q, k)
-  k.has = t ~= nil
-  q.moved[k.name] = k
-  if not t then
-    k.at = nil
-    return
-  end
-  k.at = key_at(k, task_cost(t.costs, 'key'))
-  if k.at >= NEVER then
-    return
-  end
-  local list, by = q.ring, 'pass'
-  if k.at > now then
-    list, by = q.soon, 'at'
-  end
-  local i = #list
-  while i > 0 and list[i][by] > k[by] do
-    list[i + 1] = list[i]
-    i = i - 1
-  end
-  list[i + 1] = k
-end
-
--- ring_read opens the keys of a queue, at first those that are blocked until an instant
--- within the horizon, then those that are ready, least pass first.
-local function ring_read(q, n, by, now)
-  n = math.min(how_many(q, n, by), 128)
-  local list = {}
-  if not q.ring then
-    q.ring, q.soon, q.moved, q.ring_at = {}, {}, {}, 0
-    local later = redis.call('ZRANGEBYSCORE', K_KEYLATER .. q.name, '-inf', string.format('%.0f', by), 'LIMIT', 0, n)
-    for _, k in ipairs(keys_load(q, later, now)) do
-      list[#list + 1] = k
+  -- ring_add puts a key where it may be served: among the ready ones, by pass, or among
+  -- those that come soon, by instant.
+  function ring_add(q, k, now)
+    local t = lane_task(q, k)
+    k.has = t ~= nil or not k.drained
+    q.moved[k.name] = k
+    if not t then
+      k.at = now
+      return
     end
-  end
-  local ready = redis.call('ZRANGE', K_KEYREADY .. q.name, q.ring_at, q.ring_at + n - 1, 'WITHSCORES')
-  q.ring_at = q.ring_at + #ready / 2
-  q.ring_done = #ready / 2 < n
-  q.ring_seen = #ready > 0 and tonumber(ready[#ready]) or math.huge
-  local names = {}
-  for i = 1, #ready, 2 do
-    names[#names + 1] = ready[i]
-  end
-  for _, k in ipairs(keys_load(q, names, now)) do
-    list[#list + 1] = k
-  end
-  lane_read(q, list, math.max(1, math.min(8, math.ceil(n / math.max(1, #list)))))
-  for _, k in ipairs(list) do
-    ring_add(q, k, now)
-  end
-end
-
--- next_key returns the key to serve next, its first task, and the earliest instant at
--- which the key lets it start; nil when none may within the horizon.
-local function next_key(q, n, by, now)
-  if not q.ring then
-    ring_read(q, n, by, now)
-  end
-  while not q.ring_done and (not q.ring[1] or q.ring[1].pass > q.ring_seen) do
-    ring_read(q, n, by, now)
-  end
-  local from = math.max(now, buckets_at(q.b, 1))
-  while q.soon[1] and q.soon[1].at <= from do -- may run by when the queue may
-    local k = table.remove(q.soon, 1)
-    local i = #q.ring
-    while i > 0 and q.ring[i].pass > k.pass do
-      q.ring[i + 1] = q.ring[i]
+    k.at = key_at(k, task_cost(t.costs, 'key'))
+    if k.at >= NEVER then
+      return
+    end
+    local list, by = q.ring, 'pass'
+    if k.at > now then
+      list, by = q.soon, 'at'
+    end
+    local i = #list
+    while i > 0 and list[i][by] > k[by] do
+      list[i + 1] = list[i]
       i = i - 1
     end
-    q.ring[i + 1] = k
+    list[i + 1] = k
   end
-  local list = q.ring[1] and q.ring or q.soon
-  local k = list[1]
-  if k then
-    return k, lane_task(q, k), k.at, list
+
+  -- ring_read opens the keys of a queue, at first those that are blocked until an instant
+  -- within the horizon, then those that are ready, least pass first.
+  function ring_read(q, n, by, now)
+    n = math.min(how_many(q, n, by), 128)
+    local list = {}
+    if not q.ring then
+      q.ring, q.soon, q.moved, q.ring_at = {}, {}, {}, 0
+      local later = redis.call('ZRANGEBYSCORE', K.KEYLATER .. q.name, '-inf', string.format('%.0f', by), 'LIMIT', 0, n)
+      for _, k in ipairs(keys_load(q, later, now)) do
+        list[#list + 1] = k
+      end
+    end
+    local ready = redis.call('ZRANGE', K.KEYREADY .. q.name, q.ring_at, q.ring_at + n - 1, 'WITHSCORES')
+    q.ring_at = q.ring_at + #ready / 2
+    q.ring_done = #ready / 2 < n or q.ring_at > 500 -- a claim looks at no more
+    q.ring_seen = #ready > 0 and tonumber(ready[#ready]) or math.huge
+    local names = {}
+    for i = 1, #ready, 2 do
+      names[#names + 1] = ready[i]
+    end
+    for _, k in ipairs(keys_load(q, names, now)) do
+      list[#list + 1] = k
+    end
+    lane_read(q, list, math.max(1, math.min(8, math.ceil(n / math.max(1, #list)))))
+    for _, k in ipairs(list) do
+      ring_add(q, k, now)
+    end
   end
+
+  -- next_key returns the first task of the key to serve next, and the earliest instant at
+  -- which the key lets it start; nil when none may within the horizon.
+  function next_key(q, n, by, now)
+    if not q.ring then
+      ring_read(q, n, by, now)
+    end
+    while not q.ring_done and (not q.ring[1] or q.ring[1].pass > q.ring_seen) do
+      ring_read(q, n, by, now)
+    end
+    local from = math.max(now, buckets_at(q.b, 1))
+    while q.soon[1] and q.soon[1].at <= from do -- may run by when the queue may
+      local k = table.remove(q.soon, 1)
+      local i = #q.ring
+      while i > 0 and q.ring[i].pass > k.pass do
+        q.ring[i + 1] = q.ring[i]
+        i = i - 1
+      end
+      q.ring[i + 1] = k
+    end
+    local list = q.ring[1] and q.ring or q.soon
+    local k = list[1]
+    if k then
+      local t = lane_task(q, k)
+      t.key, t.list = k, list
+      return t, k.at
+    end
+  end
+end
+
+-- open_queue returns a queue that a claim may take from, read once, or false when it has
+-- nothing to do in this index.
+local function open_queue(loaded, name, index, now)
+  local q = loaded[name]
+  if q == nil then
+    q = load_queue(name, now) or false
+    if q and (q.index ~= index or q.held or q.limits and not limits_there(q, now)) then
+      q = false
+    end
+    loaded[name] = q
+    if q then
+      q.had_gone, q.had_later = q.gone, q.later
+      q.took_front, q.took_list, q.granted, q.seqs, q.charges = 0, 0, {}, {}, {}
+      q.buffer, q.at_task, q.read_front, q.read_list = {ids = {}, recs = {}, seqs = {}}, 1, 0, 0
+      q.task = {} -- the current one
+      q.largest = q.big -- record: at first of all ever submitted, then of those seen
+      promote(q, now, claim.promotions)
+      claim.promotions = claim.promotions - (q.had_later - q.later)
+      if q.keys then
+        use_lanes()
+        keys_review(q, 64, now)
+      end
+      loaded[#loaded + 1] = q
+    end
+  end
+  return q
 end
 
 -- candidate returns the queue's next task and the earliest instant, now at the least, at
 -- which the queue's own limits and its key let it start; or nil and the instant at which
 -- to look again (nil: not before a settle or a submit).
 local function candidate(q, n, by, now)
-  if full_cap(q) then
-    return nil, NEVER
+  if q.cap > 0 and full_cap(q) or q.waiting == 0 then
+    return nil, q.waiting > 0 and NEVER or nil
   end
-  local t, k, at, list
+  local t, at
   if q.keys then
-    if q.waiting == 0 then
-      return nil
-    end
-    k, t, at, list = next_key(q, n, by, now)
-    if not t then
-      return nil
-    end
-    t.key, t.list = k, list
+    t, at = next_key(q, n, by, now)
   else
-    t = next_task(q, n, by)
-    if not t then
-      return nil
-    end
-    at = now
+    t, at = next_task(q, n, by), now
   end
-  local c = task_cost(t.costs, 'queue')
+  if not t then
+    return nil
+  end
+  local c = t.costs and task_cost(t.costs, 'queue') or 1
   local own = c > 0 and buckets_at(q.b, c) or q.b.frozen
-  return t, math.max(now, at, own)
+  if own > at then
+    at = own
+  end
+  return t, at < now and now or at
+end
+
+-- reserved tells whether a task may be granted at an instant to come: no cap of a named
+-- limit or a key applies, no named limit would be full then, and none keeps tokens for
+-- somebody who may come before.
+local function reserved(q, t, at)
+  if t.key and t.key.cap > 0 then
+    return false
+  end
+  for _, name in ipairs(q.limits or {}) do
+    local l = limits_read[name]
+    if l and task_cost(t.costs, name) > 0 and (l.cap > 0 or buckets_full(l.b, at) or l.b.till and at >= l.b.till
+      or l.keep and l.keep.queue ~= q.name or l.ask and l.turn < q.turn) then
+      return false
+    end
+  end
+  return not (q.b.till and at >= q.b.till)
 end
 
 -- take grants the candidate: debits the queue's and the key's limit at the instant and
 -- notes the lease.
 local function take(q, t, at, now)
-  local c = task_cost(t.costs, 'queue')
+  local c = t.costs and task_cost(t.costs, 'queue') or 1
   if c > 0 then
     buckets_debit(q.b, at, c)
   else
     q.exempt = q.exempt + 1
   end
-  q.spent = (q.spent or 0) + c
-  local k = t.key
+  q.spent = q.spent + c
+  local id, rec, seq, k, from = t.id, t.rec, t.seq, t.key, q
+  local n = #q.seqs + 1
+  if t.costs or k or q.limits then
+    q.charges[n] = charge_text(q, t.costs, k and k.name)
+  end
   if k then
+    from = k
     table.remove(t.list, 1)
-    k.next = k.next + 1
-    if t.back then
-      k.took_front = k.took_front + 1
-    else
-      k.took_list = k.took_list + 1
-    end
-    local kc = task_cost(t.costs, 'key')
+    local kc = t.costs and task_cost(t.costs, 'key') or 1
     if kc > 0 then
       buckets_debit(k.b, at, kc)
       k.running = k.running + 1
     end
     q.vt = math.max(q.vt, k.pass)
     k.pass = k.pass + math.max(1, math.floor(math.max(1, t.costs and t.costs.all or 1) * 1000 / k.weight))
-    ring_add(q, k, now)
-  else
-    q.at = q.at + 1
-    if t.back then
-      q.from_front = q.from_front + 1
-    else
-      q.from_list = q.from_list + 1
-    end
   end
-  local seq = t.seq
-  if not seq then
+  from.at_task = from.at_task + 1
+  if seq then
+    from.took_front = from.took_front + 1
+  else
+    from.took_list = from.took_list + 1
     q.seq = q.seq + 1
     seq = q.seq
   end
   local g = q.granted
-  g[#g + 1] = t.id
-  g[#g + 1] = at
-  g[#g + 1] = t.rec
-  q.leases[#q.leases + 1] = {seq, charge_text(q, t.costs, k and k.name)}
+  g[n * 3 - 2], g[n * 3 - 1], g[n * 3] = id, at, rec
+  q.seqs[n] = seq
   q.waiting = q.waiting - 1
   q.running = q.running + 1
-  claim.room = claim.room - #t.rec
+  claim.room = claim.room - #rec
   claim.total = claim.total + 1
+  if k then
+    ring_add(q, k, now)
+  end
 end
 
 -- save_supply writes what a claim took from a queue.
 local function save_supply(q, now)
-  local n = #q.leases
+  local n = #q.seqs
   if q.keys then
     local list = {}
     for _, k in pairs(q.moved or {}) do
       local key = q.name .. ':' .. k.name
       if k.took_front > 0 then
-        redis.call('ZREMRANGEBYRANK', K_LANEFRONT .. key, 0, k.took_front - 1)
+        redis.call('ZREMRANGEBYRANK', K.LANEFRONT .. key, 0, k.took_front - 1)
         k.front = k.front - k.took_front
       end
       if k.took_list > 0 then
-        redis.call('LTRIM', K_LANE .. key, k.took_list, -1)
+        redis.call('LTRIM', K.LANE .. key, k.took_list, -1)
       end
       if k.took_front + k.took_list > 0 or key_place(k, now) ~= k.place then
         list[#list + 1] = k
@@ -346,27 +380,21 @@ local function save_supply(q, now)
     if #list > 0 then
       keys_write(q, list, now)
     end
-  elseif q.from_front > 0 then
-    redis.call('ZREMRANGEBYRANK', K_FRONT .. q.name, 0, q.from_front - 1)
+  elseif q.took_front > 0 then
+    redis.call('ZREMRANGEBYRANK', K.FRONT .. q.name, 0, q.took_front - 1)
   end
   if not q.keys and q.waiting == 0 and n > 0 then
-    redis.call('UNLINK', K_WAIT .. q.name) -- with what was cancelled in it
+    redis.call('UNLINK', K.WAIT .. q.name) -- with what was cancelled in it
     q.gone = 0
-  elseif q.from_list > 0 then
-    redis.call('LTRIM', K_WAIT .. q.name, q.from_list, -1)
+  elseif q.took_list > 0 then
+    redis.call('LTRIM', K.WAIT .. q.name, q.took_list, -1)
   end
   if n > 0 then
-    redis.call('HSET', K_QUEUE .. q.name, 'waiting', q.waiting, 'running', q.running, 'seq', q.seq,
-      'front', q.front - q.from_front, queue_bucket(q))
-    redis.call('HINCRBY', K_QUEUE .. q.name, 'spent', q.spent)
-    if q.exempt > 0 then
-      redis.call('HSET', K_QUEUE .. q.name, 'exempt', q.exempt)
-    end
-    if q.limits or q.keys then
-      redis.call('HSET', K_QUEUE .. q.name, 'turn', string.format('%.0f', q.turn), 'vt', string.format('%.0f', q.vt or 0))
-    end
+    redis.call('HSET', K.QUEUE .. q.name, 'waiting', q.waiting, 'running', q.running, 'seq', q.seq,
+      'front', q.keys and 0 or q.front - q.took_front, 'spent', string.format('%.0f', q.spent), 'exempt', q.exempt,
+      'turn', string.format('%.0f', q.turn), 'vt', string.format('%.0f', q.vt or 0), queue_bucket(q))
   end
   if q.had_gone ~= q.gone then
-    redis.call('HSET', K_QUEUE .. q.name, 'gone', q.gone)
+    redis.call('HSET', K.QUEUE .. q.name, 'gone', q.gone)
   end
 end

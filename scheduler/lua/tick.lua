@@ -14,7 +14,7 @@
 -- or {0} when this worker has been reaped.
 
 local worker, max = ARGV[1], tonumber(ARGV[2])
-local v = redis.call('HMGET', K_WORKER .. worker, 'lease', 'reaped')
+local v = redis.call('HMGET', K.WORKER .. worker, 'lease', 'reaped')
 if not v[1] or v[2] then
   return {0}
 end
@@ -22,30 +22,33 @@ local now, off = clock_read(KEYS[1])
 local last = tonumber(redis.call('HGET', KEYS[1], 'tick')) or 0
 
 local reaped = 0
-redis.call('ZREM', K_WORKERS, worker) -- a removal first: passes when memory is full
-redis.call('ZADD', K_WORKERS, now + tonumber(v[1]), worker)
+redis.call('ZREM', K.WORKERS, worker) -- a removal first: passes when memory is full
+redis.call('ZADD', K.WORKERS, now + tonumber(v[1]), worker)
 if now - last > 2000000 then
-  for _, w in ipairs(redis.call('ZRANGE', K_WORKERS, 0, -1)) do
-    local lease = tonumber(redis.call('HGET', K_WORKER .. w, 'lease')) or 0
-    redis.call('ZADD', K_WORKERS, now + lease, w)
+  for _, w in ipairs(redis.call('ZRANGE', K.WORKERS, 0, -1)) do
+    local lease = tonumber(redis.call('HGET', K.WORKER .. w, 'lease')) or 0
+    redis.call('ZADD', K.WORKERS, now + lease, w)
   end
 else
-  local dead = redis.call('ZRANGEBYSCORE', K_WORKERS, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
+  local dead = redis.call('ZRANGEBYSCORE', K.WORKERS, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
   if #dead > 0 then
-    local lease = tonumber(redis.call('HGET', K_WORKER .. dead[1], 'lease')) or 0
-    local before = redis.call('HLEN', K_RUN .. dead[1])
-    redis.call('HSET', K_WORKER .. dead[1], 'reaped', 1)
+    local lease = tonumber(redis.call('HGET', K.WORKER .. dead[1], 'lease')) or 0
+    local before = redis.call('HLEN', K.RUN .. dead[1])
+    redis.call('HSET', K.WORKER .. dead[1], 'reaped', 1)
     if reap_tasks(dead[1], tonumber(dead[2]) - lease, max, now) then
       forget_worker(dead[1])
       reaped = before
     else
-      reaped = before - redis.call('HLEN', K_RUN .. dead[1])
+      reaped = before - redis.call('HLEN', K.RUN .. dead[1])
     end
   end
 end
 expire_some(5, now)
-sweep_keys(50, now, load_queue)
-redis.call('HSET', K_WORKER .. worker, 'beat', now)
+if redis.call('EXISTS', K.SWEEP) == 1 then
+  use_keys()
+  sweep_keys(50, now, load_queue)
+end
+redis.call('HSET', K.WORKER .. worker, 'beat', now)
 redis.call('HSET', KEYS[1], 'tick', now)
 clock_write(KEYS[1], now, off)
 
@@ -61,9 +64,9 @@ for i = 3, #ARGV, 2 do
       end
     end
     if come == 0 then
-      redis.call('ZADD', K_IDLE .. index, 'NX', now, worker)
+      redis.call('ZADD', K.IDLE .. index, 'NX', now, worker)
     end
   end
   indexes[#indexes + 1] = come
 end
-return {1, now, reaped, redis.call('SMEMBERS', K_STOP .. worker), indexes}
+return {1, now, reaped, redis.call('SMEMBERS', K.STOP .. worker), indexes}
