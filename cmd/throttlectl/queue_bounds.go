@@ -23,7 +23,7 @@ func (b *boundFlags) register(c *cobra.Command) {
 	f.StringVar(&b.keyRate, "key-rate", "", "`rate` of each key; then every task has a key, and keys take turns")
 	f.IntVar(&b.key.Concurrency, "key-concurrency", 0, "`number` of tasks of one key that run at once; 0 for any number")
 	f.IntVar(&b.key.Weight, "key-weight", 1, "`share` of each key among the keys that have work, 1 to 1000")
-	f.StringArrayVar(&b.exceptions, "exception", nil, "other bounds of one key, as in `KEY:rate=50/1s+300/15m,concurrency=4,weight=4`; may be repeated")
+	f.StringArrayVar(&b.exceptions, "exception", nil, "other `bounds` of one key, as in acme:rate=50/1s+300/15m,concurrency=4,weight=4; may be repeated")
 }
 
 // keyed tells whether the key block is asked for.

@@ -125,3 +125,26 @@ func TestFileForAQueueOfKeys(t *testing.T) {
 		t.Errorf("%+v", tasks)
 	}
 }
+
+// A line that only the submit itself refuses is named too, with what is in.
+func TestFileRefusedHalfWay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.limit("github", "1/1h:2", 0)
+	b.ok("limit", "set", "github", "--rate", "1/1h:50", "--for", "1h") // 10 tokens would come after that hour only
+	b.ok("limit", "reset", "github")
+	b.ok("limit", "take", "github", "50")
+	b.run("queue", "create", "unlimited", "--name", "calls", "--handler", "http", "--limit", "github")
+	file := filepath.Join(t.TempDir(), "lines.jsonl")
+	for lines, says := range map[string]string{
+		`{"payload":1}` + "\n" + `{"payload":2,"cost":{"github":10}}`: "line 2: cost 10 is more than",
+		`{"payload":3,"cost":{"github":10}}`:                          "line 1: cost 10 is more than",
+	} {
+		b.must(os.WriteFile(file, []byte(lines), 0o600))
+		r := b.run("submit", "calls", "--file", file, "--envelope")
+		if r.code != 7 {
+			t.Errorf("%+v", r)
+		}
+		contains(t, r.err, says, "0 of ", "--resume")
+	}
+}

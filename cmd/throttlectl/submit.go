@@ -40,11 +40,12 @@ command can be repeated safely.
 
 With --file each line of a file is the payload of a task; with --envelope it is an
 object {"payload":…} with any of id, type, key, headers, cost (3, or {"github":1}), in
-("90s") and at (an instant; one in the past is now) beside it. All lines are checked before the first is submitted,
-and go in in their order. A line without an id gets one by the file's content and its
-number, so that after Ctrl-C, or when Redis was away, the same command with --resume goes
-on: what is in is not submitted again, also when it has run or was purged meanwhile. To
-submit the same lines once more, give them new ids (--envelope).`,
+("90s") and at (an instant; one in the past is now) beside it. All lines are checked, also
+against the queue's limits, before the first is submitted, and go in in their order. A
+line without an id gets one by the file's content and its number, so that after Ctrl-C, or
+when Redis was away, the same command with --resume goes on: what is in is not submitted
+again, also when it has run or was purged meanwhile. To submit the same lines once more,
+give them new ids (--envelope).`,
 		Example: `  throttlectl submit emails '{"to":"ann@example.com"}'
   throttlectl submit emails @letter.json --in 1h30m
   throttlectl submit chats @chat.json --key acme --cost 1,openai_tokens=1200
