@@ -63,7 +63,8 @@ func (s *standing) earliest(now, before, c int64) int64 {
 
 // bind finds the limit that holds a task up longest, when before tasks like it are ahead
 // in its queue or key, and the earliest instant by all of them; nil and now when it can
-// start at once.
+// start at once. A full cap, whose end nobody knows, counts before any instant; one that
+// those before it fill only where nothing else holds it up.
 func (s *standings) bind(now, before, all int64, costs map[string]int64, key string) (int64, *Binding) {
 	start, binding := now, (*Binding)(nil)
 	for i := range s.list {
@@ -71,12 +72,10 @@ func (s *standings) bind(now, before, all int64, costs map[string]int64, key str
 		c := costOf(l.name, all, costs)
 		b := Binding{Limit: limitWords(l.name, key), Need: c, Why: "rate"}
 		at := l.earliest(now, before*c, c)
-		if c > 0 && l.cap > 0 && l.running+before >= l.cap {
-			if b.Why, b.Need, b.Have = "concurrency", 1, max(0, l.cap-l.running); b.Have > 0 {
-				b.Why = "turn" // those before it take the places that are left
-			}
+		if c > 0 && l.full(0) && at != ratelimit.Never {
+			start = max(start, at)
 			if binding == nil || binding.Why != "never" {
-				binding = &b // no instant is known
+				binding = &Binding{Limit: b.Limit, Why: "concurrency", Need: 1}
 			}
 			continue
 		}
@@ -100,8 +99,17 @@ func (s *standings) bind(now, before, all int64, costs map[string]int64, key str
 			binding = &b
 		}
 	}
+	for i := range s.list {
+		l := &s.list[i]
+		if binding == nil && costOf(l.name, all, costs) > 0 && l.full(before) {
+			binding = &Binding{Limit: limitWords(l.name, key), Why: "turn", Need: 1, Have: l.cap - l.running}
+		}
+	}
 	return start, binding
 }
+
+// full reports whether its cap has no place for one that has before others ahead of it.
+func (s *standing) full(before int64) bool { return s.cap > 0 && s.running+before >= s.cap }
 
 // position is how many tokens have to come before those of a task, at the limit where
 // that is most: 0 when they are there now.

@@ -44,10 +44,15 @@ func bindingText(b *scheduler.Binding, now time.Time) string {
 		return fmt.Sprintf("%s: others are before it%s", b.Limit, next)
 	case "never":
 		return fmt.Sprintf("%s: needs %s, which is above its capacity", b.Limit, plural(b.Need, "token"))
-	case "concurrency":
-		return fmt.Sprintf("%s: needs %s, has %s%s", b.Limit, plural(b.Need, "place"), count(b.Have), next)
 	}
-	return fmt.Sprintf("%s: needs %s, has %s%s", b.Limit, plural(b.Need, "token"), count(b.Have), next)
+	unit, those := "token", ""
+	if b.Why == "concurrency" {
+		unit = "place"
+	}
+	if b.Have >= b.Need {
+		those = " for those before it"
+	}
+	return fmt.Sprintf("%s: needs %s, has %s%s%s", b.Limit, plural(b.Need, unit), count(b.Have), those, next)
 }
 
 // bindingBrief is bindingText in a few letters, for a column: "rate 3s" of a queue's own,

@@ -104,6 +104,8 @@ func TestBindingText(t *testing.T) {
 			"queue: needs 1 token, has 0, may go on in 4.5s (CLOCK)", "rate 4.5s"},
 		{scheduler.Binding{Limit: `limit "github"`, Why: "rate", Need: 1200, Have: -3, Next: noon.Add(time.Minute)},
 			`limit "github": needs 1,200 tokens, has -3, may go on in 1m (CLOCK)`, "github 1m"},
+		{scheduler.Binding{Limit: `key "acme"`, Why: "rate", Need: 1, Have: 2, Next: noon.Add(time.Minute)},
+			`key "acme": needs 1 token, has 2 for those before it, may go on in 1m (CLOCK)`, "key acme 1m"},
 		{scheduler.Binding{Limit: `limit "github"`, Why: "concurrency", Need: 1},
 			`limit "github": needs 1 place, has 0`, "github concurrency"},
 		{scheduler.Binding{Limit: `key "acme"`, Why: "frozen", Need: 1, Next: noon.Add(9 * time.Second)},
