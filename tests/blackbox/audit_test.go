@@ -58,7 +58,7 @@ func (s *site) audit(queue string, acknowledged []string) map[string]int {
 	}
 	run := list(6)
 	for i := 0; i+1 < len(run); i += 2 {
-		if strings.HasSuffix(run[i+1], " "+queue) {
+		if f := strings.Fields(run[i+1]); len(f) > 4 && f[4] == queue { // fence start turn claim queue charge...
 			put(run[i], "running")
 		}
 	}
