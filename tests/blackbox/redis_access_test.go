@@ -24,10 +24,10 @@ import (
 // accessACL are the rules of a user that may do what the product does in one namespace,
 // and nothing else. TestRedisAccessACLNamesEveryCommand holds them against the scripts.
 var accessACL = []string{"resetkeys", "resetchannels", "~{" + namespace + "}:*", "&{" + namespace + "}:*", "-@all",
-	"+hello", "+ping", "+multi", "+exec", "+info", "+eval", "+evalsha", "+subscribe", "+publish", "+time", "+get", "+set", "+del", "+unlink",
+	"+hello", "+ping", "+multi", "+exec", "+info", "+eval", "+evalsha", "+subscribe", "+publish", "+time", "+get", "+set", "+del", "+unlink", "+exists", "+rename",
 	"+hget", "+hmget", "+hgetall", "+hset", "+hsetnx", "+hdel", "+hexists", "+hincrby", "+hkeys", "+hlen", "+hscan",
-	"+lrange", "+ltrim", "+rpush", "+sadd", "+smembers", "+srem",
-	"+zadd", "+zpopmax", "+zrange", "+zrangebylex", "+zrangebyscore", "+zrem", "+zremrangebyrank", "+zscore"}
+	"+lindex", "+llen", "+lpos", "+lpush", "+lrange", "+ltrim", "+rpush", "+sadd", "+smembers", "+srem",
+	"+zadd", "+zcard", "+zcount", "+zmscore", "+zpopmax", "+zrank", "+zrange", "+zrangebylex", "+zrangebyscore", "+zrem", "+zremrangebyrank", "+zscore"}
 
 // accessACLShort are rules that say the same in fewer words, with more rights.
 var accessACLShort = []string{"resetkeys", "resetchannels", "~{" + namespace + "}:*", "&{" + namespace + "}:*",
