@@ -26,7 +26,8 @@ type Queue struct {
 
 	Completed           int64    // tasks done
 	Failed              int64    // runs that ended in an error, a panic or a timeout, and deaths by crashes
-	TokensSpent         int64    // granted starts
+	Starts              int64    // granted
+	TokensSpent         int64    // by them, of its own limit
 	TokensWasted        int64    // of those, given back without a start
 	Credited, Owed, Cut int64    // as of a Limit
 	Bucket                       // of the queue's own limit
@@ -111,6 +112,9 @@ func readQueue(name string, f []any, now int64) Queue {
 		Credited: number(h["credited"]), Owed: number(h["owed"]), Cut: number(h["cut"]),
 		Bucket:     Bucket{At: time.UnixMicro(now).UTC(), LastEdit: decodeEdit(h["edit"])},
 		ActiveKeys: f[2].(int64),
+	}
+	if q.Starts = q.TokensSpent; h["dear"] == "1" {
+		q.Starts = number(h["starts"])
 	}
 	if _, ok := h["d_handler"]; ok {
 		if d := decodeSpec(h, "d_"); !d.Equal(q.QueueSpec) {

@@ -35,6 +35,7 @@ type Limit struct {
 	Bucket
 	Owner      string     // of the file that declares it, or ""
 	Undeclared bool       // its owner's file has it no more: in force, and may be removed
+	Damaged    bool       // its rates cannot be read: nothing starts under it
 	Declared   *LimitSpec // what the file says, where that differs from what is in force
 	Queues     []string   // that name it, sorted
 	Waiting    int64      // queues that wait at it

@@ -88,6 +88,7 @@ func readLimit(name string, f []any, now int64) Limit {
 	l.Bucket = Bucket{At: time.UnixMicro(now).UTC(), LastEdit: decodeEdit(h["edit"])}
 	s.fill(&l.Bucket, now)
 	l.Rates = s.b.Rates
+	l.Damaged = h["rate"] != "" && len(ratelimit.ReadRates(h["rate"])) == 0
 	return l
 }
 

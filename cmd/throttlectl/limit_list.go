@@ -55,6 +55,8 @@ func limitTable(limits []scheduler.Limit) (header []string, rows [][]string) {
 // limitState is the first thing that keeps tasks from starting under a limit.
 func limitState(l scheduler.Limit) string {
 	switch {
+	case l.Damaged:
+		return "damaged"
 	case !l.FrozenUntil.IsZero():
 		return "frozen"
 	case l.Concurrency > 0 && l.Running >= int64(l.Concurrency):

@@ -58,7 +58,7 @@ func (m *sampler) sample(ctx context.Context, c *scheduler.Client) (snapshot, er
 	seen := make(map[string]spent, len(queues))
 	for i := range s.queues {
 		q := &s.queues[i]
-		n := spent{q.TokensSpent - q.TokensWasted, q.At}
+		n := spent{q.Starts, q.At}
 		if before, ok := m.last[q.Name]; ok && n.at.After(before.at) && n.starts >= before.starts {
 			q.reached = float64(n.starts-before.starts) / n.at.Sub(before.at).Seconds()
 		}

@@ -39,7 +39,7 @@ func picture(n int) snapshot {
 			q.Name, q.Waiting, q.Running = "emails", 1_234_567, 40
 			ratelimited(&q, "10/1m:5", 0.25, 4500*time.Millisecond)
 		case 2:
-			q.Name, q.Waiting, q.Running, q.TokensSpent = "greedy", 300, 24, 50
+			q.Name, q.Waiting, q.Running, q.Starts = "greedy", 300, 24, 50
 		case 3:
 			q.Name, q.Held, q.Paused, q.Waiting, q.Scheduled = "held", "paused", true, 9, 3
 			ratelimited(&q, "1/1s", 1, 0)

@@ -151,7 +151,7 @@ q.later = q.later + #later / 2
 redis.call('HSET', K.QUEUE .. name, 'waiting', q.waiting, 'later', q.later, 'last_id', last, 'big', q.big, 'used', now)
 if dear and not q.dear then
   q.dear = true
-  redis.call('HSET', K.QUEUE .. name, 'dear', 1)
+  redis.call('HSET', K.QUEUE .. name, 'dear', 1, 'starts', string.format('%.0f', q.spent))
 end
 clock_write(KEYS[1], now, off)
 -- a queue that had waiting tasks has its place, and somebody who comes for it; one whose

@@ -393,6 +393,9 @@ local function save_supply(q, now)
     redis.call('HSET', K.QUEUE .. q.name, 'waiting', q.waiting, 'running', q.running, 'seq', q.seq,
       'front', q.keys and 0 or q.front - q.took_front, 'spent', string.format('%.0f', q.spent), 'exempt', q.exempt,
       'turn', string.format('%.0f', q.turn), 'vt', string.format('%.0f', q.vt or 0), queue_bucket(q))
+    if q.dear then -- else as many starts as tokens
+      redis.call('HINCRBY', K.QUEUE .. q.name, 'starts', n)
+    end
   end
   if q.had_gone ~= q.gone then
     redis.call('HSET', K.QUEUE .. q.name, 'gone', q.gone)
