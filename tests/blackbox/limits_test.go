@@ -216,7 +216,11 @@ func TestLimitSharedByManyQueues(t *testing.T) {
 	if top-least > 1 && float64(top-least) > 0.05*float64(len(starts))/queues {
 		t.Errorf("the shares go from %d to %d", least, top)
 	}
-	if ideal := span*100 + 5; float64(len(starts)) < 0.995*ideal {
+	used := 0.98 // beside all other tests; make long runs it alone
+	if long() {
+		used = 0.995
+	}
+	if ideal := span*100 + 5; float64(len(starts)) < used*ideal {
 		t.Errorf("%d starts in %.2f s; %.0f are allowed", len(starts), span, ideal)
 	}
 }
