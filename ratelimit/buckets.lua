@@ -100,6 +100,39 @@ local function buckets_text(b)
   return used and table.concat(out, ',') or ''
 end
 
+-- buckets_copy is their levels and freeze, on their own.
+local function buckets_copy(b)
+  local copy = {rate = b.rate, frozen = b.frozen}
+  for i = 1, #b do
+    copy[i] = {b[i][1], b[i][2], b[i][3], b[i][4], b[i][5]}
+  end
+  return copy
+end
+
+-- buckets_burst returns the least burst, the most that one task may cost; nil without a
+-- rate.
+local function buckets_burst(b)
+  local least
+  for i = 1, #b do
+    if not least or b[i][3] < least then
+      least = b[i][3]
+    end
+  end
+  return least
+end
+
+-- buckets_possible is the instant from which c tokens are within the bursts in force: 0, the
+-- end of an override, or NEVER.
+local function buckets_possible(b, c)
+  local burst = buckets_burst(b)
+  if b.damaged then
+    return NEVER
+  elseif not burst or c <= burst then
+    return 0
+  end
+  return b.till or NEVER
+end
+
 -- buckets_at returns the earliest instant at which all buckets hold c tokens and the
 -- freeze is over; it may lie in the past. NEVER when a burst is below c for good, or the
 -- rates cannot be read.
@@ -116,11 +149,7 @@ local function buckets_at(b, c)
     end
   end
   if b.till and at >= b.till then -- through the end of the override
-    local copy = {frozen = b.frozen}
-    for i = 1, #b do
-      copy[i] = {b[i][1], b[i][2], b[i][3], b[i][4], b[i][5]}
-    end
-    local after = buckets_change(copy, b.base, b.till)
+    local after = buckets_change(buckets_copy(b), b.base, b.till)
     at = buckets_at(after, c)
     if at < b.till then
       at = b.till
@@ -136,6 +165,18 @@ local function buckets_debit(b, t, c)
     local r = b[i]
     r[4], r[5] = bucket_debit(r[1], r[2], r[4], r[5], t, c)
   end
+end
+
+-- buckets_pace is how long c tokens take to come again; 0 without a rate.
+local function buckets_pace(b, c)
+  local longest = 0
+  for i = 1, #b do
+    local us = bucket_span(b[i][1], b[i][2], math.min(c, b[i][3]))
+    if us > longest then
+      longest = us
+    end
+  end
+  return longest
 end
 
 -- buckets_left returns the whole tokens at t, the least of all; nil without a rate.
@@ -162,7 +203,7 @@ local function buckets_full(b, t)
 end
 
 -- Needed by few calls, so made only for them: a script makes its functions anew each time.
-local buckets_credit, buckets_owe, buckets_lower, buckets_burst, buckets_whole
+local buckets_credit, buckets_owe, buckets_lower, buckets_whole
 
 local function use_corrections()
   if buckets_credit then
@@ -213,18 +254,6 @@ local function use_corrections()
         r[4], r[5] = now + us, rem
       end
     end
-  end
-
-  -- buckets_burst returns the least burst, the most that one task may cost; nil without a
-  -- rate.
-  function buckets_burst(b)
-    local least
-    for i = 1, #b do
-      if not least or b[i][3] < least then
-        least = b[i][3]
-      end
-    end
-    return least
   end
 
   -- buckets_whole is the instant from which on nothing of the state is left to know.

@@ -21,7 +21,7 @@ if #queues > 0 or running > 0 then
   return {-2, running, unpack(queues, 1, math.min(#queues, 100))}
 end
 redis.call('ZREM', K.LIMITS, name)
-redis.call('DEL', K.LIMIT .. name)
+redis.call('DEL', K.LIMIT .. name, K.STUCK .. name)
 if ARGV[2] ~= '' then
   log_edit(nil, (clock_read(KEYS[1])), ARGV[2], ARGV[3])
 end

@@ -68,7 +68,7 @@ end
 local l = limit_load(name, now)
 local what, at = exists and 0 or 1, now
 if not exists then
-  l = {name = name, b = rates_read(''), cap = 0, running = 0, turn = 0}
+  l = {name = name, now = now, b = rates_read(''), cap = 0, running = 0, turn = 0, ahead = 0}
   limits_read[name] = l
 end
 local ends = mode == 'set' and l.b.till and given.rate
@@ -111,5 +111,12 @@ if mode == 'apply' then
 elseif mode == 'undeclare' then
   redis.call('SREM', K.LIMITSOF .. owner, name)
 end
+-- tasks that cost more than it could hold may be possible now: a claim finds out
+for _, entry in ipairs(redis.call('SMEMBERS', K.STUCK .. name)) do
+  local index, queue = string.match(entry, '^(%S+) (.*)$')
+  redis.call('ZADD', K.DUE .. index, string.format('%.0f', now), queue)
+  wake_for(index, queue)
+end
+redis.call('DEL', K.STUCK .. name)
 limit_announce(l, now)
 return {what, at}

@@ -3,7 +3,8 @@
 -- Where queues wait at the limit, a take has one turn like a queue: it is granted when
 -- the last one was before the last grant of the first queue that waits (of those that
 -- somebody idle serves). Else it leaves word of what it waits for, which claims respect
--- until a second after the instant that it is told. It holds no place under a cap.
+-- until two seconds after the instant that it is told; soon after it only beside what the
+-- queues need. It holds no place under a cap.
 --
 -- KEYS[1]  {ns}:clock
 -- ARGV     name, n (1 or more)
@@ -35,7 +36,7 @@ if buckets_at(l.b, n) < NEVER then
       before = before + redis.call('ZCOUNT', K.WAITERS .. l.name .. ':' .. index, '-inf', string.format('(%.0f', l.turn))
     end
   end
-  local at
+  local at, _
   if first then -- not its turn: after one token for each that goes first
     local more = burst > 0 and math.max(0, math.min(before, burst - n)) or 0
     at = math.max(buckets_at(l.b, n + more), now + 1000)
@@ -43,10 +44,9 @@ if buckets_at(l.b, n) < NEVER then
       at = at + math.floor((before - more) * l.b[1][2] / l.b[1][1])
     end
   else
-    local ask = l.ask
-    l.ask = nil
-    at = limit_at({b = l.b, cap = 0, running = 0, keep = l.keep, turn = 0}, n, '', 0)
-    l.ask = ask
+    local again -- a take holds no place, and what another one asked for is its own now
+    at, _, again = limit_at({name = l.name, now = now, b = l.b, cap = 0, running = 0, keep = l.keep}, n, '', l.turn)
+    at = at >= NEVER and again or at
   end
   if at <= now then
     granted, wait = 1, 0
@@ -55,7 +55,7 @@ if buckets_at(l.b, n) < NEVER then
   else
     wait = at - now
     if waited then
-      l.ask = {cost = n, till = at + 1000000}
+      l.ask = {cost = n, at = at}
     end
   end
 end

@@ -106,9 +106,9 @@ func (w *Worker) called(r *run, o scheduler.Outcome) scheduler.Outcome {
 	case o.Kind == scheduler.Done:
 		return o
 	case r.cause == pluginapi.ErrTaskCancelled:
-		return scheduler.Outcome{Kind: scheduler.Cancelled, Number: int64(b2i(!r.sent))}
+		return scheduler.Outcome{Kind: scheduler.Cancelled, Number: int64(b2i(!r.sent)), Actual: o.Actual, Reports: o.Reports}
 	case r.cause == pluginapi.ErrDraining:
-		return scheduler.Outcome{Kind: scheduler.GiveBack, Number: int64(b2i(!r.sent))}
+		return scheduler.Outcome{Kind: scheduler.GiveBack, Number: int64(b2i(!r.sent)), Actual: o.Actual, Reports: o.Reports}
 	}
 	return o
 }

@@ -148,9 +148,18 @@ func (c *Client) defineAll(ctx context.Context, limits, queues [][]any) error {
 		return fmt.Errorf("apply %d limits and %d queues: %w", len(limits), len(queues), redisError(err))
 	}
 	for i, r := range replies {
-		// another owner declared it since it was checked: the rest stands
+		// what became impossible since it was checked: the rest stands
 		v, err := r.Slice()
-		if err != nil || len(v) != 2 || v[0] != int64(-1) {
+		if err != nil || len(v) < 2 {
+			continue
+		}
+		if i >= len(limits) {
+			name := queues[i-len(limits)][1].(string)
+			if err := c.refusedDefine(ctx, name, v); err != nil {
+				return fmt.Errorf("queue %q: %w", name, err)
+			}
+		}
+		if v[0] != int64(-1) {
 			continue
 		}
 		e := &OwnedError{Owner: fmt.Sprint(v[1])}

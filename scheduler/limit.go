@@ -103,8 +103,8 @@ func (s LimitSpec) validate() error {
 	if s.Concurrency < 0 || s.Concurrency > maxConcurrency {
 		return &InvalidError{What: "concurrency", Reason: "must be 0 (no cap) to 1000000"}
 	}
-	if s.DebtMax < 0 || s.DebtMax > s.Rates.Capacity() {
-		return &InvalidError{What: "debt_max", Reason: fmt.Sprintf("must be 0 to %d, the least burst of the rates", s.Rates.Capacity())}
+	if s.DebtMax < 0 || s.DebtMax > ratelimit.MaxCount { // a burst of it counts, at most, whatever the rates are meanwhile
+		return &InvalidError{What: "debt_max", Reason: fmt.Sprintf("must be 0 to %d", int64(ratelimit.MaxCount))}
 	}
 	return nil
 }

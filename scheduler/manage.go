@@ -164,7 +164,7 @@ func (c *Client) refusedDefine(ctx context.Context, name string, reply []any) er
 	case -2:
 		return c.unknownLimit(ctx, reply[1].(string))
 	case -3:
-		return conflictf(ErrConflict, "queue %q holds %d tasks; bounds for keys can be put on or taken off only while it holds none", name, reply[1].(int64))
+		return conflictf(ErrConflict, "queue %q holds %d tasks, dead ones included; bounds for keys can be put on or taken off only while it holds none", name, reply[1].(int64))
 	}
 	return nil
 }

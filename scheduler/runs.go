@@ -25,8 +25,8 @@ func (c *Client) Runs(ctx context.Context, worker string) ([]Run, error) {
 	}
 	out := make([]Run, 0, len(run))
 	for _, id := range sortedKeys(run) {
-		f := strings.Fields(run[id]) // fence, start, turn, claim, queue
-		if len(f) != 5 {
+		f := strings.Fields(run[id]) // fence, start, turn, claim, queue, then what it was charged
+		if len(f) < 5 {
 			continue // written by a later version
 		}
 		out = append(out, Run{Task: id, Queue: f[4], Fence: number(f[0]), Start: time.UnixMicro(number(f[1])).UTC()})

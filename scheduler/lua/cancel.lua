@@ -24,10 +24,14 @@ if state == 'scheduled' then
   q.later = q.later - 1
 else
   -- out of the list it goes when its turn comes: a search would cost O(tasks)
-  if key and redis.call('ZREM', K.LANEFRONT .. name .. ':' .. key, id) == 1 then
+  if key then
     local k = keys_load(q, {key}, now)[1]
-    k.front = k.front - 1
-    keys_write(q, {k}, now) -- one without a task is found so by the next claim
+    if redis.call('ZREM', K.LANEFRONT .. name .. ':' .. key, id) == 1 then
+      k.front = k.front - 1
+    else
+      q.gone = q.gone + 1
+    end
+    keys_write(q, {k}, now) -- may have been its first: the next claim looks who is now
   elseif not key and redis.call('ZREM', K.FRONT .. name, id) == 1 then
     q.front = q.front - 1
   else
@@ -40,7 +44,8 @@ else
   end
 end
 redis.call('HSET', K.QUEUE .. name, 'later', q.later, 'waiting', q.waiting, 'front', q.front, 'gone', q.gone)
-place_queue(q, now)
 end_tasks(name, '', {{id = id, state = 'cancelled', text = ''}}, now)
+local at = place_queue(q, now)
 clock_write(KEYS[1], now, off)
+announce(q, at, now)
 return state

@@ -46,12 +46,15 @@ end
 local again = number == last
 
 local c = {now = now, ahead = tonumber(ARGV[3]), most = tonumber(ARGV[4]), fence = fence, moves = 0, loaded = {},
-  indexes = {}, strays = {}}
+  indexes = {}, strays = {}, stuck = {}}
 local handlers = {}
 for i = 6, #ARGV, 2 do
   local base, only = string.match(ARGV[i], '^([^=]*)=?(.*)$')
   local handler = string.match(base, ':(.*)$') -- its slots serve all its pools
   handlers[handler] = handlers[handler] or {slots = tonumber(ARGV[i + 1])}
+  if only == '' and tonumber(ARGV[i + 1]) > 0 then
+    serving[base] = true
+  end
   c.indexes[#c.indexes + 1] = {name = ARGV[i], base = base, only = only, h = handlers[handler], quota = 0}
 end
 
@@ -76,6 +79,7 @@ local function bulk(q, n, by)
   local buffer, r, g, k = q.buffer, q.b[1], q.granted, #q.seqs
   local i, seq, taken, room = q.at_task, q.seq, 0, claim.room
   local at = math.max(now, q.b.frozen)
+  local upto = at
   while taken < n do
     local rec = buffer.recs[i]
     if not rec or buffer.seqs[i] or #rec > room and claim.total + taken > 0 then
@@ -91,7 +95,7 @@ local function bulk(q, n, by)
       end
       r[4], r[5] = bucket_debit(r[1], r[2], r[4], r[5], at, 1)
     end
-    taken, seq, room = taken + 1, seq + 1, room - #rec
+    taken, seq, room, upto = taken + 1, seq + 1, room - #rec, at
     k = k + 1
     g[k * 3 - 2], g[k * 3 - 1], g[k * 3] = buffer.ids[i], at, rec
     q.seqs[k] = seq
@@ -99,6 +103,9 @@ local function bulk(q, n, by)
   end
   q.at_task, q.took_list, q.seq = i, q.took_list + taken, seq
   q.spent, q.waiting, q.running = q.spent + taken, q.waiting - taken, q.running + taken
+  if taken > 0 then
+    q.upto = upto
+  end
   claim.room, claim.total = room, claim.total + taken
   return taken
 end
@@ -109,7 +116,7 @@ local function plain(q, n, by)
   while taken < n and claim.room > 0 do
     local t, at = candidate(q, n - taken, by, now)
     if not t or at > by or at > now and not reserved(q, t, at) then
-      q.own = at
+      held_until(q, at)
       break
     end
     if #t.rec > claim.room and claim.total > 0 then
@@ -217,6 +224,8 @@ local function phase(by, part)
 end
 
 if not again then
+  -- a removal first, so that tasks start and make room when memory is full
+  redis.call('HDEL', KEYS[1], '')
   for _, index in ipairs(c.indexes) do
     index.due = due_entries(index)
   end
@@ -258,9 +267,7 @@ if again then
   return {1, now, found[1] and found[1][1] or fence, indexes, queues, 0}
 end
 
--- write: a removal first, so that tasks start and make room when memory is full; the
--- lease, then the queues, then the limits
-redis.call('HDEL', KEYS[1], '')
+-- write: the leases, then the queues, then the limits
 local first, run, queues = fence, {}, {}
 for _, q in ipairs(c.loaded) do
   local g = q.granted
@@ -289,6 +296,9 @@ for _, q in ipairs(c.loaded) do
     if n > 0 or q.lined or q.left or q.where or q.own then
       place_queue(q, now, true, q.own, q.where)
     end
+    if q.had_moves ~= q.moves then
+      redis.call('HSET', K.QUEUE .. q.name, 'moved', q.moves > 0 and string.format('%d %.0f', q.moves, q.since) or '')
+    end
   else -- one that was ready and got nothing keeps its turn
     local t = q.own or next_at(q, now)
     if n > 0 or not t or t > now then
@@ -299,6 +309,9 @@ end
 if #opened > 0 then
   for _, s in ipairs(c.strays) do
     limit_leave(s[1], s[2], s[3])
+  end
+  for _, s in ipairs(c.stuck) do
+    redis.call('SADD', K.STUCK .. s[1], s[2])
   end
   save_limits(now)
 end

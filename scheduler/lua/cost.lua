@@ -1,13 +1,13 @@
 -- cost.lua: what a task costs of each limit, as its record has it (field n): "c" of all,
 -- then " name=c" for those that differ. Put behind record.lua.
 
--- costs_read returns {all = c, name = c ...} of a record's fields, or nil when each is 1.
+-- costs_read returns {c, name = c ...} of a record's fields, or nil when each is 1.
 local function costs_read(fields)
   local text = fields.n
   if not text then
     return nil
   end
-  local costs = {all = tonumber(string.match(text, '^%d+'))}
+  local costs = {tonumber(string.match(text, '^%d+'))}
   for name, c in string.gmatch(text, ' ([^=]+)=(%d+)') do
     costs[name] = tonumber(c)
   end
@@ -27,7 +27,7 @@ local function task_cost(costs, name)
   if not costs then
     return 1
   end
-  return costs[name] or costs.all
+  return costs[name] or costs[1]
 end
 
 -- charge_text is what a lease says of its costs, behind the queue's name: only what

@@ -70,7 +70,7 @@ for field, value in pairs(given) do
     put(field, value)
   end
 end
-local tasks = (tonumber(old.waiting) or 0) + (tonumber(old.later) or 0) + (tonumber(old.running) or 0)
+local tasks = (tonumber(old.waiting) or 0) + (tonumber(old.later) or 0) + (tonumber(old.running) or 0) + (tonumber(old.dead) or 0)
 if exists and tasks > 0 and ((old.key or '') == '') ~= ((new.key or '') == '') then
   return {-3, tasks}
 end
@@ -138,14 +138,14 @@ if (new.key or '') ~= '' then
     end
     put('generations', table.concat(text, ';'))
   end
-  stale = before.gen > 0 and (before.rates ~= rates or before.cap ~= after.cap)
+  stale = before.gen > 0 and (before.rates ~= rates or before.cap ~= after.cap or q.dear and inforce ~= b.rate)
   local exceptions = 0
   for field, value in pairs(new) do
     if string.sub(field, 1, 2) == 'x_' then
       exceptions = exceptions + (value ~= '' and 1 or 0)
-      local state = value ~= old[field] and redis.call('HGET', K.KEYS .. name, string.sub(field, 3))
-      if state and before.gen > 0 then
-        local k = key_read(before, string.sub(field, 3), state, old[field], false, now)
+      if value ~= (old[field] or '') and before.gen > 0 then
+        local state = redis.call('HGET', K.KEYS .. name, string.sub(field, 3))
+        local k = key_read(before, string.sub(field, 3), state, old[field], redis.call('ZSCORE', K.KEYREADY .. name, string.sub(field, 3)), now)
         local own
         k.cap, k.weight, own = key_rules(after, value)
         k.b = buckets_change(k.b, own, now)
@@ -158,6 +158,10 @@ if (new.key or '') ~= '' then
   if q then
     q.defaults = after
   end
+elseif q and q.keys then
+  drop_keys(q)
+  put('generations', '')
+  put('gone', 0)
 end
 
 -- write: first of a new queue what is read most, in the order in which it is read, so that
@@ -165,10 +169,10 @@ end
 if not exists then
   local first = {}
   for field in string.gmatch('index rate bucket frozen held waiting running later front seq big work gone cap exempt dear '
-    .. 'over limits place turn key vt spent upto attempts retry_min retry_max jitter done failed dead wasted no debt '
+    .. 'over limits place turn key vt spent upto moved attempts retry_min retry_max jitter done failed dead wasted no debt '
     .. 'history ended own last_id max_length used', '%S+') do
     first[#first + 1] = field
-    first[#first + 1] = new[field] or (string.find('bucket held over limits place key', field, 1, true) and '' or '0')
+    first[#first + 1] = new[field] or (string.find('bucket held over limits place key moved', field, 1, true) and '' or '0')
   end
   redis.call('HSET', key, unpack(first))
   put('no', redis.call('HINCRBY', KEYS[1], 'queues', 1))
@@ -191,7 +195,7 @@ if stale then
   q.defaults.stale = named ~= '' and named
 end
 if (old.place or '') ~= '' and (old.index ~= new.index or old.limits ~= new.limits) then
-  limit_leave(old.place, old.index, name)
+  limit_leave(old.place, old.index, name, now)
   put('place', '')
 end
 for limit in string.gmatch(old.limits or '', '%S+') do
@@ -200,7 +204,19 @@ end
 for limit in string.gmatch(new.limits or '', '%S+') do
   redis.call('SADD', K.NAMED .. limit, name)
 end
-redis.call('HSET', key, unpack(set))
+local kept, none = {}, {} -- an exception that is no more leaves nothing
+for i = 1, #set, 2 do
+  if set[i + 1] == '' and string.find(set[i], '^d?_?x_') then
+    none[#none + 1] = set[i]
+  else
+    kept[#kept + 1] = set[i]
+    kept[#kept + 1] = set[i + 1]
+  end
+end
+if #none > 0 then
+  redis.call('HDEL', key, unpack(none))
+end
+redis.call('HSET', key, unpack(kept))
 redis.call('SADD', K.INDEXES, new.index)
 if (tonumber(new.expire_after) or 0) > 0 then
   redis.call('ZADD', K.EXPIRE, now, name) -- a tick works out when

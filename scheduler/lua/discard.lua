@@ -2,7 +2,7 @@
 
 -- discard_queue drops a queue with all that is left of it: its history, which the
 -- caller has shortened, and running tasks, whose outcomes will find nothing.
-local function discard_queue(q)
+local function discard_queue(q, now)
   local name = q.name
   local v = redis.call('HMGET', K.QUEUE .. name, 'own', 'no')
   if v[1] == '1' then
@@ -12,21 +12,13 @@ local function discard_queue(q)
     end
   end
   if q.place ~= '' then
-    limit_leave(q.place, q.index, name)
+    limit_leave(q.place, q.index, name, now)
   end
   for _, limit in ipairs(q.limits or {}) do
     redis.call('SREM', K.NAMED .. limit, name)
   end
   if q.keys then
-    for _, keys in ipairs({redis.call('HKEYS', K.KEYS .. name), redis.call('ZRANGE', K.KEYREADY .. name, 0, -1)}) do
-      for _, key in ipairs(keys) do
-        redis.call('UNLINK', K.LANE .. name .. ':' .. key, K.LANEFRONT .. name .. ':' .. key)
-      end
-    end
-    for n in string.gmatch(keys_default(q).stale or '', '%S+') do
-      redis.call('UNLINK', K.KEYSTALE .. name .. ':' .. n)
-    end
-    redis.call('UNLINK', K.KEYS .. name, K.KEYREADY .. name, K.KEYLATER .. name, K.KEYFULL .. name)
+    drop_keys(q)
   end
   redis.call('ZREM', K.QUEUES, name)
   redis.call('ZREM', K.EXPIRE, name)

@@ -33,7 +33,7 @@ local function expire_queue(name, now)
     redis.call('HSET', K.QUEUE .. name, 'ended', ended - #ids)
     return
   end
-  discard_queue(q)
+  discard_queue(q, now)
 end
 
 -- expire_some looks at up to max queues whose instant has come.

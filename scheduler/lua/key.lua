@@ -16,8 +16,8 @@
 
 -- A script makes its functions anew with each call, so these are made only where a queue
 -- has keys: load_queue calls use_keys.
-local keys_default, key_rules, key_read, keys_load, key_at, key_place, keys_write, keys_next,
-  begin_work, keys_push, keys_back, keys_review, sweep_keys
+local keys_default, key_rules, key_fresh, key_read, keys_load, key_at, key_place, keys_write, keys_next,
+  begin_work, keys_push, keys_back, keys_review, sweep_keys, drop_keys
 
 local function use_keys()
   if keys_default then
@@ -56,13 +56,30 @@ local function use_keys()
     return cap, weight, rates, own
   end
 
+  -- key_fresh is the buckets of a key without state. It was full, and is brought forward
+  -- through the changes of the defaults: a burst that was raised comes to it at the pace of
+  -- the rate, as to the others.
+  function key_fresh(d)
+    if not d.fresh then
+      local first = d.gen
+      while d.gens[first - 1] do
+        first = first - 1
+      end
+      d.fresh = rates_read(d.gens[first].rates)
+      for g = first + 1, d.gen do
+        d.fresh = buckets_change(d.fresh, d.gens[g].rates, d.gens[g].at)
+      end
+    end
+    return buckets_copy(d.fresh)
+  end
+
   -- key_read makes a key of its state; buckets kept under older defaults are brought
   -- forward through the changes since.
   function key_read(d, name, state, exception, ready, now)
     local cap, weight, rates, own = key_rules(d, exception)
     local k = {name = name, cap = cap, weight = weight, pass = 0, running = 0, front = 0, place = '-'}
     if not state then
-      k.b = rates_read(rates)
+      k.b = own and rates_read(rates) or key_fresh(d)
       if ready then
         k.place, k.pass = 'r', tonumber(ready)
       end
@@ -144,6 +161,13 @@ local function use_keys()
     return at <= now and 'r' or at < NEVER and 'l' or 'f', at
   end
 
+  -- in_chunks calls a command with a list of any length: unpack takes no more than 8,000.
+  local function in_chunks(command, key, list)
+    for i = 1, #list, 1000 do
+      redis.call(command, key, unpack(list, i, math.min(i + 999, #list)))
+    end
+  end
+
   -- keys_write stores keys, each in its place.
   function keys_write(q, list, now)
     local d = keys_default(q)
@@ -154,6 +178,9 @@ local function use_keys()
       local place, at = key_place(q, k, now)
       if was ~= place and out[was] then
         table.insert(out[was], k.name)
+        if place == 'r' then -- it comes back: what it missed while it was blocked is gone
+          k.pass = math.max(k.pass, q.vt)
+        end
       end
       if place == 'r' then
         ready[#ready + 1] = string.format('%.0f', k.pass)
@@ -167,7 +194,7 @@ local function use_keys()
       end
       k.place = place
       local whole = buckets_whole(k.b)
-      if k.running == 0 and (place == '-' and whole <= now or place == 'r' and whole == 0 and k.front == 0) then
+      if k.running == 0 and whole <= now and (place == '-' or place == 'r' and k.front == 0) then
         if k.known then
           gone[#gone + 1] = k.name
         end
@@ -182,28 +209,14 @@ local function use_keys()
       end
     end
     for place, key in pairs({r = K.KEYREADY, l = K.KEYLATER, f = K.KEYFULL}) do
-      if #out[place] > 0 then
-        redis.call('ZREM', key .. q.name, unpack(out[place]))
-      end
+      in_chunks('ZREM', key .. q.name, out[place])
     end
-    if #gone > 0 then
-      redis.call('HDEL', K.KEYS .. q.name, unpack(gone))
-    end
-    if #states > 0 then
-      redis.call('HSET', K.KEYS .. q.name, unpack(states))
-    end
-    if #ready > 0 then
-      redis.call('ZADD', K.KEYREADY .. q.name, unpack(ready))
-    end
-    if #later > 0 then
-      redis.call('ZADD', K.KEYLATER .. q.name, unpack(later))
-    end
-    if #full > 0 then
-      redis.call('ZADD', K.KEYFULL .. q.name, unpack(full))
-    end
-    if #sweep > 0 then
-      redis.call('ZADD', K.SWEEP, unpack(sweep))
-    end
+    in_chunks('HDEL', K.KEYS .. q.name, gone)
+    in_chunks('HSET', K.KEYS .. q.name, states)
+    in_chunks('ZADD', K.KEYREADY .. q.name, ready)
+    in_chunks('ZADD', K.KEYLATER .. q.name, later)
+    in_chunks('ZADD', K.KEYFULL .. q.name, full)
+    in_chunks('ZADD', K.SWEEP, sweep)
   end
 
   -- keys_next is the instant at which some key has a task that may start; nil when none has.
@@ -266,13 +279,10 @@ local function use_keys()
     local n, rest = string.match(d.stale, '^(%S+) ?(.*)$')
     local set = K.KEYSTALE .. q.name .. ':' .. n
     local names = redis.call('ZRANGE', set, 0, max - 1)
-    if #names > 0 then
-      redis.call('ZREM', set, unpack(names)) -- a removal first: passes when memory is full
-    end
+    redis.call('ZREM', set, '', unpack(names)) -- a removal first: passes when memory is full
     if #names < max then
       d.stale = rest ~= '' and rest
       redis.call('HSET', K.QUEUE .. q.name, 'stale', rest)
-      redis.call('DEL', set)
     end
     if #names > 0 then
       local list = {}
@@ -299,5 +309,19 @@ local function use_keys()
         end
       end
     end
+  end
+
+  -- drop_keys drops all that there is of the keys of a queue without tasks.
+  function drop_keys(q)
+    local sets = {K.KEYREADY .. q.name, K.KEYLATER .. q.name, K.KEYFULL .. q.name}
+    for n in string.gmatch(keys_default(q).stale or '', '%S+') do
+      sets[#sets + 1] = K.KEYSTALE .. q.name .. ':' .. n
+    end
+    for _, set in ipairs(sets) do
+      for _, key in ipairs(redis.call('ZRANGE', set, 0, -1)) do
+        redis.call('UNLINK', K.LANE .. q.name .. ':' .. key, K.LANEFRONT .. q.name .. ':' .. key)
+      end
+    end
+    redis.call('UNLINK', K.KEYS .. q.name, unpack(sets))
   end
 end

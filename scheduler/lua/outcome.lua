@@ -115,8 +115,14 @@ local function use_charges()
         if verb == 'a' and cost > 0 then -- actual cost
           local diff = tonumber(rest) - cost
           if diff < 0 then
-            buckets_credit(x.b, -diff, now)
-            counts.credited = (counts.credited or 0) - diff
+            -- a bucket cannot tell whether a credit finds room while starts lie ahead: none is
+            -- granted ahead from now on, and until the last one it is lost
+            local giver = limit_load(name, now) or q
+            giver.gives = true
+            if (giver == q and q.upto or giver.ahead) <= now then
+              buckets_credit(x.b, -diff, now)
+              counts.credited = (counts.credited or 0) - diff
+            end
           elseif diff > 0 then
             local cut = buckets_owe(x.b, diff, x.debt or 0, now)
             counts.owed = (counts.owed or 0) + diff - cut
@@ -138,6 +144,7 @@ local function use_charges()
   function limits_ended(touched, now)
     for _, name in ipairs(touched) do
       local x = touched[name]
+      x.l.gave = x.l.gave or x.l.gives
       if x.l.changed then
         limit_save(x.l)
       else
@@ -152,6 +159,11 @@ local function use_charges()
       end
     end
   end
+end
+
+-- never_started tells whether what a task was granted is wasted.
+local function never_started(t)
+  return t.outcome == 'postponed' or t.number == 1 and (t.outcome == 'back' or t.outcome == 'cancelled')
 end
 
 -- settle_queue applies the outcomes of one queue's tasks; their leases are gone
@@ -169,9 +181,10 @@ local function settle_queue(name, worker, batch, now)
     if not q.gone_queue and (not number or string.sub(t.id, 14) == number) then
       mine[#mine + 1] = t
     else -- of a queue that was removed while it ran
+      local unused = never_started(t)
       t.charge.key, t.extra, t.outcome = nil, nil, ''
       use_charges()
-      ended_limits(q, t, false, touched, now)
+      ended_limits(q, t, unused, touched, now)
     end
   end
   batch = mine
@@ -188,20 +201,17 @@ local function settle_queue(name, worker, batch, now)
   local done, failed, wasted = tonumber(v[5]) or 0, tonumber(v[6]) or 0, tonumber(v[8]) or 0
   local ends, back, later, died, recs, other = {}, {}, {}, {}, {}, {}
   for _, t in ipairs(batch) do
-    local o, unused = t.outcome, false
+    local o, unused = t.outcome, never_started(t)
     if o == 'done' then
       done = done + 1
       t.state = 'done'
       ends[#ends + 1] = t
     elseif o == 'cancelled' then
-      unused = t.number == 1
       t.state = 'cancelled'
       ends[#ends + 1] = t
     elseif o == 'back' then
-      unused = t.number == 1
       back[#back + 1] = t
     elseif o == 'postponed' then
-      unused = true
       later[#later + 1] = now + t.number
       later[#later + 1] = t.id
     else
@@ -311,6 +321,12 @@ local function settle_queue(name, worker, batch, now)
   q.later = q.later + #later / 2
   redis.call('HSET', K.QUEUE .. name, 'running', q.running, 'waiting', q.waiting, 'front', q.front, 'later', q.later,
     'dead', dead + #died / 2, 'done', done, 'failed', failed, 'wasted', wasted, 'exempt', q.exempt, 'used', now)
+  if q.gives and not q.gave then
+    redis.call('HSET', K.QUEUE .. name, 'dear', 2)
+    if not q.dear then
+      redis.call('HSET', K.QUEUE .. name, 'starts', string.format('%.0f', q.spent))
+    end
+  end
   if q.changed then
     redis.call('HSET', K.QUEUE .. name, 'frozen', string.format('%.0f', q.b.frozen), queue_bucket(q))
     for field, n in pairs(q.counts) do

@@ -120,5 +120,5 @@ end
 redis.call('HSET', K.QUEUE .. name, 'front', q.front, 'waiting', q.waiting, 'later', q.later, 'dead', dead, 'ended', ended,
   'gone', q.gone)
 clock_write(KEYS[1], now, off)
-place_queue(q, now)
+announce(q, place_queue(q, now), now)
 return {1, #drop, seen, left}

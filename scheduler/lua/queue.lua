@@ -12,7 +12,7 @@
 -- list, and each field is looked for from its beginning: define.lua has these first.
 local function load_queue(name, now)
   local v = redis.call('HMGET', K.QUEUE .. name, 'index', 'rate', 'bucket', 'frozen', 'held', 'waiting', 'running',
-    'later', 'front', 'seq', 'big', 'work', 'gone', 'cap', 'exempt', 'dear', 'over', 'limits', 'place', 'turn', 'key', 'vt', 'spent', 'upto')
+    'later', 'front', 'seq', 'big', 'work', 'gone', 'cap', 'exempt', 'dear', 'over', 'limits', 'place', 'turn', 'key', 'vt', 'spent', 'upto', 'moved')
   if not v[1] then
     return nil
   end
@@ -22,9 +22,10 @@ local function load_queue(name, now)
     front = tonumber(v[9]) or 0, seq = tonumber(v[10]) or 0, big = tonumber(v[11]) or 0, work = v[12],
     gone = tonumber(v[13]) or 0, -- cancelled tasks that still stand in the list
     cap = tonumber(v[14]) or 0, exempt = tonumber(v[15]) or 0, -- running tasks that are not under its own limit
-    dear = v[16] == '1', -- has had tasks that cost other than 1
+    dear = v[16] == '1' or v[16] == '2', -- has had tasks that cost other than 1
+    gave = v[16] == '2', -- one of them cost less than it was granted
     place = v[19] or '', turn = tonumber(v[20]) or 0, spent = tonumber(v[23]) or 0,
-    upto = tonumber(v[24]) or 0, -- start of the last task granted, where tasks cost differently
+    upto = tonumber(v[24]) or 0, -- the latest start that was granted
   }
   local keyed = v[21] and v[21] ~= ''
   if q.b.damaged or keyed and not string.find(v[21], '^%d+ %d+ ') then
@@ -39,7 +40,12 @@ local function load_queue(name, now)
   end
   if v[18] and v[18] ~= '' then
     use_limits()
-    q.limits = {}
+    q.limits, q.moves, q.since = {}, 0, 0 -- how often it went to another limit since its last grant, and when
+    if v[25] and v[25] ~= '' then
+      local moves, since = string.match(v[25], '^(%d+) (%d+)$')
+      q.moves, q.since = tonumber(moves), tonumber(since)
+    end
+    q.had_moves = q.moves
     for limit in string.gmatch(v[18], '%S+') do
       q.limits[#q.limits + 1] = limit
     end
@@ -62,8 +68,8 @@ end
 
 -- head_costs are those of the first waiting task, where they may differ from 1. With keys
 -- it is not known which is first: then they are none, so that no instant is too late; a
--- claim that finds it otherwise notes the right one.
-local NO_COSTS = {all = 0}
+-- claim that finds it otherwise notes the right one. The same behind many cancelled ones.
+local NO_COSTS = {0}
 
 local function head_costs(q)
   if not q.dear then
@@ -71,7 +77,20 @@ local function head_costs(q)
   elseif q.keys then
     return NO_COSTS
   end
-  local id = q.front > 0 and redis.call('ZRANGE', K.FRONT .. q.name, 0, 0)[1] or redis.call('LINDEX', K.WAIT .. q.name, 0)
+  local id = q.front > 0 and redis.call('ZRANGE', K.FRONT .. q.name, 0, 0)[1]
+  if not id and q.gone == 0 then
+    id = redis.call('LINDEX', K.WAIT .. q.name, 0)
+  elseif not id and q.waiting > 0 then
+    local ids = redis.call('LRANGE', K.WAIT .. q.name, 0, math.min(q.gone, 100))
+    local ended = redis.call('HMGET', K.ENDS .. q.name, unpack(ids))
+    local bodies = redis.call('HMGET', K.TASKS .. q.name, unpack(ids))
+    for i = 1, #ids do
+      if bodies[i] and not ended[i] then
+        return task_costs(bodies[i])
+      end
+    end
+    return NO_COSTS
+  end
   local rec = id and redis.call('HGET', K.TASKS .. q.name, id)
   return rec and task_costs(rec) or nil
 end
@@ -85,7 +104,7 @@ local function next_at(q, now)
   end
   local t = now
   if q.waiting == 0 or q.keys then
-    local first = q.waiting > 0 and keys_next(q, now)
+    local first = q.waiting + (q.keys and q.gone or 0) > 0 and keys_next(q, now) -- a claim takes what was cancelled away
     if not first and q.later == 0 then
       return nil
     end
@@ -159,7 +178,7 @@ local function place_queue(q, now, served, own, where)
     return nil
   end
   if q.place ~= '' and q.place ~= where then
-    limit_leave(q.place, q.index, q.name)
+    limit_leave(q.place, q.index, q.name, not served and now)
   end
   if (where or '') ~= q.place then
     redis.call('HSET', K.QUEUE .. q.name, 'place', where or '')
@@ -169,7 +188,8 @@ local function place_queue(q, now, served, own, where)
     redis.call('ZREM', K.DUE .. q.index, q.name)
     limit_wait(where, q.index, q.name, q.turn)
     local l = limit_load(where, now)
-    local at = limit_at(l, q.dear and 0 or 1, q.name, q.turn) -- no later than the true one
+    local at, _, again = limit_at(l, q.dear and 0 or 1, q.name, q.turn) -- no later than the true one
+    at = at >= NEVER and again or at
     if at >= NEVER then
       return nil
     end

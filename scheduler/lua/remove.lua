@@ -8,7 +8,8 @@
 -- scheduled, running, dead} not empty.
 
 local name, force = ARGV[1], ARGV[2] == '1'
-local q = load_queue(name, (clock_read(KEYS[1])))
+local now, off = clock_read(KEYS[1])
+local q = load_queue(name, now)
 if not q then
   return {0}
 end
@@ -20,5 +21,6 @@ local dead = tonumber(v[3]) or 0
 if not force and q.waiting + q.later + q.running + dead > 0 then
   return {-2, q.waiting, q.later, q.running, dead}
 end
-discard_queue(q)
+clock_write(KEYS[1], now, off)
+discard_queue(q, now)
 return {1}

@@ -12,7 +12,7 @@ local function standing(q, now)
   for _, name in ipairs(q.limits or {}) do
     local l = limit_load(name, now)
     if l then
-      add(name, l.b, l.running, l.cap, (l.keep and l.keep.cost or 0) + (l.ask and l.ask.cost or 0))
+      add(name, l.b, l.running, l.cap, (l.keep and keep_holds(l.keep) and l.keep.costs[name] or 0) + (l.ask and l.ask.cost or 0))
     end
   end
   return out

@@ -48,14 +48,13 @@ for i = 4, #ARGV, 3 do
         under[limit] = l and l.b
       end
       for limit in pairs(costs) do
-        if limit ~= 'all' and not under[limit] then
+        if limit ~= 1 and not under[limit] then
           return {-5, k, limit}
         end
       end
       for limit, b in pairs(under) do
         local c = task_cost(costs, limit)
-        if c > 1 and buckets_at(b, c) >= NEVER then
-          use_corrections()
+        if c > 1 and not b.damaged and buckets_at(b, c) >= NEVER then
           return {-4, k, limit, c, buckets_burst(b)}
         end
       end
@@ -141,6 +140,8 @@ if #ids > 0 then
   redis.call('HSET', K.IDS, unpack(ids))
   redis.call('HSET', K.QUEUE .. name, 'own', 1)
 end
+local turned_dear = dear and not q.dear
+q.dear = q.dear or dear
 if #wait > 0 then
   push_waiting(q, wait, keys, now)
 end
@@ -149,8 +150,7 @@ if #later > 0 then
 end
 q.later = q.later + #later / 2
 redis.call('HSET', K.QUEUE .. name, 'waiting', q.waiting, 'later', q.later, 'last_id', last, 'big', q.big, 'used', now)
-if dear and not q.dear then
-  q.dear = true
+if turned_dear then
   redis.call('HSET', K.QUEUE .. name, 'dear', 1, 'starts', string.format('%.0f', q.spent))
 end
 clock_write(KEYS[1], now, off)

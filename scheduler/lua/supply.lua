@@ -7,15 +7,26 @@ local claim = {room = 0, promotions = 100, total = 0}
 -- read_records reads tasks into a buffer, three lists: ids, recs (false for one that was
 -- cancelled while it waited) and seqs (the first turn of those given back).
 local function read_records(q, buffer, ids)
-  local recs = redis.call('HMGET', K.TASKS .. q.name, unpack(ids))
   local ended = q.gone > 0 and redis.call('HMGET', K.ENDS .. q.name, unpack(ids))
-  local n, largest = #buffer.ids, 0
-  for i = 1, #ids do
-    local rec = recs[i]
-    if ended and ended[i] then
-      rec = false
+  local n, largest, live, at = #buffer.ids, 0, ids, nil
+  if ended then
+    live, at = {}, {}
+    for i = 1, #ids do
+      if not ended[i] then
+        live[#live + 1] = ids[i]
+        at[i] = #live
+      end
     end
-    buffer.ids[n + i], buffer.recs[n + i] = ids[i], rec
+  end
+  local recs = #live > 0 and redis.call('HMGET', K.TASKS .. q.name, unpack(live)) or {}
+  for i = 1, #ids do
+    local rec
+    if not at then
+      rec = recs[i]
+    else
+      rec = at[i] and recs[at[i]]
+    end
+    buffer.ids[n + i], buffer.recs[n + i] = ids[i], rec or false
     if rec and #rec > largest then
       largest = #rec
     end
@@ -101,7 +112,8 @@ local function next_task(q, n, by)
 end
 
 -- The lanes of keys; made only where a queue has them.
-local lane_read, lane_task, ring_add, ring_read, next_key
+local lane_read, lane_task, ring_add, ring_read, key_aside, next_key
+local LOOK_AGAIN = 60000000 -- µs, at what cannot start as its limits are set
 
 local function use_lanes()
   if lane_read then
@@ -114,24 +126,27 @@ local function use_lanes()
     for _, k in ipairs(list) do
       if not k.buffer then
         k.buffer, k.at_task = {ids = {}, recs = {}, seqs = {}}, 1
-        k.took_front, k.took_list, k.read_list = 0, 0, 0
+        k.took_front, k.took_list, k.read_front, k.read_list = 0, 0, 0, 0
       end
-      local key, have = q.name .. ':' .. k.name, #k.buffer.ids
-      if k.front > 0 and not k.front_read then
-        k.front_read = true
-        local back = redis.call('ZRANGE', K.LANEFRONT .. key, 0, -1, 'WITHSCORES')
+      local key, have, want = q.name .. ':' .. k.name, #k.buffer.ids, n
+      if k.front > k.read_front then
+        local back = redis.call('ZRANGE', K.LANEFRONT .. key, k.read_front, k.read_front + n - 1, 'WITHSCORES')
         for i = 1, #back, 2 do
           have = have + 1
           ids[#ids + 1], k.buffer.seqs[have] = back[i], tonumber(back[i + 1])
           whose[#ids] = k
         end
+        k.read_front = k.read_front + #back / 2
+        want = n - #back / 2
       end
-      local lane = redis.call('LRANGE', K.LANE .. key, k.read_list, k.read_list + n - 1)
-      k.read_list = k.read_list + #lane
-      k.drained = #lane < n
-      for i = 1, #lane do
-        ids[#ids + 1] = lane[i]
-        whose[#ids] = k
+      if want > 0 then
+        local lane = redis.call('LRANGE', K.LANE .. key, k.read_list, k.read_list + want - 1)
+        k.read_list = k.read_list + #lane
+        k.drained = #lane < want
+        for i = 1, #lane do
+          ids[#ids + 1] = lane[i]
+          whose[#ids] = k
+        end
       end
     end
     for from = 1, #ids, 1000 do
@@ -155,7 +170,7 @@ local function use_lanes()
       elseif k.drained or k.took_list > 1000 then
         return nil -- or so many were cancelled that the next claim goes on
       else
-        lane_read(q, {k}, 8)
+        lane_read(q, {k}, k.took_list > 8 and 100 or 8)
       end
     end
   end
@@ -173,6 +188,8 @@ local function use_lanes()
     k.at = key_at(k, task_cost(t.costs, 'key'))
     if k.at >= NEVER then
       return
+    elseif k.place ~= 'r' then -- it comes back: what it missed while it was blocked is gone
+      k.pass = math.max(k.pass, q.vt)
     end
     local list, by = q.ring, 'pass'
     if k.at > now then
@@ -200,7 +217,7 @@ local function use_lanes()
     end
     local ready = redis.call('ZRANGE', K.KEYREADY .. q.name, q.ring_at, q.ring_at + n - 1, 'WITHSCORES')
     q.ring_at = q.ring_at + #ready / 2
-    q.ring_done = #ready / 2 < n or q.ring_at > 500 -- a claim looks at no more
+    q.ring_done = #ready / 2 < n or q.ring_at > 100 -- a claim looks at no more
     q.ring_seen = #ready > 0 and tonumber(ready[#ready]) or math.huge
     local names = {}
     for i = 1, #ready, 2 do
@@ -215,8 +232,16 @@ local function use_lanes()
     end
   end
 
+  -- key_aside takes the first key of a list out of the order until an instant; where that is
+  -- never, it is looked at again in a while.
+  function key_aside(list, at, now)
+    local k = table.remove(list, 1)
+    k.at = at < NEVER and at or now + LOOK_AGAIN
+  end
+
   -- next_key returns the first task of the key to serve next, and the earliest instant at
-  -- which the key lets it start; nil when none may within the horizon.
+  -- which the key lets it start; nil when none may within the horizon. A key whose task costs
+  -- more than the queue can hold is not in the order.
   function next_key(q, n, by, now)
     if not q.ring then
       ring_read(q, n, by, now)
@@ -238,7 +263,13 @@ local function use_lanes()
     local k = list[1]
     if k then
       local t = lane_task(q, k)
+      local from = buckets_possible(q.b, task_cost(t.costs, 'queue'))
+      if from > by then
+        key_aside(list, from, now)
+        return next_key(q, n, by, now)
+      end
       t.key, t.list = k, list
+      q.first_ready = list == q.ring
       return t, k.at
     end
   end
@@ -276,7 +307,7 @@ end
 -- which the queue's own limits and its key let it start; or nil and the instant at which
 -- to look again (nil: not before a settle or a submit).
 local function candidate(q, n, by, now)
-  if q.waiting == 0 then
+  if q.waiting == 0 and not (q.keys and q.gone > 0) then
     return nil
   elseif q.cap > 0 and not q.dear and full_cap(q) then
     return nil, NEVER
@@ -304,18 +335,31 @@ local function candidate(q, n, by, now)
   return t, at < now and now or at
 end
 
+-- held_until notes the instant at which the queue's own limits let its next task start. Of
+-- one with keys that is known only of a key that may run: else another may come before.
+local function held_until(q, at)
+  q.own = (not q.keys or q.first_ready) and at or nil
+end
+
 -- reserved tells whether a task may be granted at an instant to come: no cap of a named
--- limit or a key applies, no named limit would be full then, and none keeps tokens for
--- somebody who may come before.
+-- limit or a key applies, nothing that others share would be full then, and what is kept
+-- for others is there when they need it.
 local function reserved(q, t, at)
-  if t.key and (t.key.cap > 0 or q.dear) then -- a dear task of a key would be overtaken by a cheap one
+  if q.gave then -- a credit comes at once: what lies ahead then would be too much
+    return false
+  elseif t.key and (t.key.cap > 0 or q.dear or buckets_full(q.b, at)) then -- a dear task of a key would be overtaken by a cheap one
     return false
   end
   for _, name in ipairs(q.limits or {}) do
-    local l = limits_read[name]
-    if l and task_cost(t.costs, name) > 0 and (l.cap > 0 or buckets_full(l.b, at) or l.b.till and at >= l.b.till
-      or l.keep and l.keep.queue ~= q.name or l.ask and l.turn < q.turn) then
-      return false
+    local l, c = limits_read[name], task_cost(t.costs, name)
+    if l and c > 0 then
+      if l.cap > 0 or l.gave or buckets_full(l.b, at) or l.b.till and at >= l.b.till then
+        return false
+      end
+      local kept = (l.keep or l.ask) and limit_kept(l, q.name, q.turn)
+      if kept and not limit_beside(l, kept, at, c) then
+        return false
+      end
     end
   end
   return not (q.b.till and at >= q.b.till)
@@ -339,13 +383,13 @@ local function take(q, t, at, now)
   if k then
     from = k
     table.remove(t.list, 1)
-    local kc = t.costs and task_cost(t.costs, 'key') or 1
+    local kc = task_cost(t.costs, 'key')
     if kc > 0 then
       buckets_debit(k.b, at, kc)
       k.running = k.running + 1
     end
     q.vt = math.max(q.vt, k.pass)
-    k.pass = k.pass + math.max(1, math.floor(math.max(1, t.costs and t.costs.all or 1) * 1000 / k.weight))
+    k.pass = q.vt + math.max(1, math.floor(math.max(1, c) * 1000 / k.weight))
   end
   from.at_task = from.at_task + 1
   if seq then
@@ -399,10 +443,9 @@ local function save_supply(q, now)
   end
   if n > 0 then
     redis.call('HSET', K.QUEUE .. q.name, 'waiting', q.waiting, 'running', q.running, 'seq', q.seq,
-      'front', q.keys and 0 or q.front - q.took_front, 'spent', string.format('%.0f', q.spent), 'exempt', q.exempt,
+      'upto', string.format('%.0f', q.upto), 'front', q.keys and 0 or q.front - q.took_front, 'spent', string.format('%.0f', q.spent), 'exempt', q.exempt,
       'turn', string.format('%.0f', q.turn), 'vt', string.format('%.0f', q.vt or 0), queue_bucket(q))
     if q.dear then -- else as many starts as tokens
-      redis.call('HSET', K.QUEUE .. q.name, 'upto', string.format('%.0f', q.upto))
       redis.call('HINCRBY', K.QUEUE .. q.name, 'starts', n)
     end
   end
