@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Children are the live processes whose parent is pid.
@@ -26,6 +28,16 @@ func Children(pid int) []int {
 		}
 	}
 	return out
+}
+
+// Parent is the process whose child pid is; 0 when it does not run.
+func Parent(pid int) int {
+	f := stat(fmt.Sprintf("/proc/%d", pid))
+	if len(f) < 2 || f[0] == "Z" {
+		return 0
+	}
+	parent, _ := strconv.Atoi(f[1])
+	return parent
 }
 
 // Alive tells whether a process runs; one that has ended and is not waited for does not.
@@ -49,6 +61,15 @@ func CPU(tb testing.TB, pid int) time.Duration {
 		tb.Fatalf("pid %d is gone, or the kernel keeps no schedstat", pid)
 	}
 	return total
+}
+
+// Mono is the clock that the journal's mono_ns is of.
+func Mono() int64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		panic(err) // every unix has this clock
+	}
+	return t.Nano()
 }
 
 // stat returns the fields of a process's stat from the third, its state, on.
