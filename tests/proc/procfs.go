@@ -92,3 +92,25 @@ func Kill(tb testing.TB, pid int) {
 		tb.Errorf("kill pid %d: %v", pid, err)
 	}
 }
+
+// Memory is what a process has in main memory, in KiB.
+func Memory(tb testing.TB, pid int) int64 { return status(tb, pid, "VmRSS:") }
+
+// Threads is how many threads a process has.
+func Threads(tb testing.TB, pid int) int64 { return status(tb, pid, "Threads:") }
+
+func status(tb testing.TB, pid int, field string) int64 {
+	tb.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, field); ok {
+			n, _ := strconv.ParseInt(strings.Fields(v)[0], 10, 64)
+			return n
+		}
+	}
+	tb.Fatalf("/proc/%d/status has no %s", pid, field)
+	return 0
+}

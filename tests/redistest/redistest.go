@@ -100,6 +100,13 @@ func Find() (path, argv0 string, err error) {
 // Restart starts the server, again after a Kill, and waits until it answers.
 func (s *Server) Restart() {
 	s.tb.Helper()
+	s.Launch()
+	s.waitReady()
+}
+
+// Launch starts the server, again after a Kill, and does not wait until it answers.
+func (s *Server) Launch() {
+	s.tb.Helper()
 	path, argv0, err := Find()
 	if err != nil {
 		s.tb.Fatal(err)
@@ -117,7 +124,6 @@ func (s *Server) Restart() {
 		_ = cmd.Wait()
 		close(exited)
 	}(s.cmd)
-	s.waitReady()
 }
 
 func (s *Server) waitReady() {
@@ -172,6 +178,9 @@ func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 // URL is what a client dials: the unix socket.
 func (s *Server) URL() string { return "unix://" + s.socket + "?db=0" }
+
+// Socket is the path of the unix socket.
+func (s *Server) Socket() string { return s.socket }
 
 // TCP is the URL of the port that WithPort opened.
 func (s *Server) TCP() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", s.port) }

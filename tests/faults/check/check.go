@@ -56,7 +56,7 @@ type Limit struct {
 type Fault struct {
 	Kind    Kind
 	From    int64
-	To      int64         // when it was over: Redis ready again, a worker continued
+	To      int64         // when it was over
 	After   time.Duration // and how long it can show after that, as until a lease has ended
 	Process int           // the worker or the plugin it was done to; 0 is all
 }
@@ -64,14 +64,16 @@ type Fault struct {
 // Kind of a fault.
 type Kind string
 
-// Kinds of faults: a worker or plugin that is gone; one, or Redis, that stood still or
-// could not be reached; a worker that was asked to drain.
+// Kinds of faults: a worker or plugin that is gone, or a worker that stood still for longer
+// than its lease; Redis that has lost what it acknowledged. A stall is anything that may
+// waste tokens and must not run a task twice: Redis away, however long, a worker that
+// stood still within its lease, connections cut.
 const (
 	WorkerKilled Kind = "worker killed"
 	PluginKilled Kind = "plugin killed"
 	WorkerPaused Kind = "worker paused"
-	Drain        Kind = "drain"
-	RedisAway    Kind = "redis away"
+	RedisLost    Kind = "redis lost writes"
+	Stall        Kind = "stall"
 )
 
 // Violation is one broken invariant.
@@ -169,7 +171,7 @@ func (c *judge) death(r *run) int64 {
 // shows between two instants.
 func (c *judge) explained(r *run, from, to int64, kinds ...Kind) bool {
 	for _, f := range c.Faults {
-		if len(kinds) > 0 && !slices.Contains(kinds, f.Kind) {
+		if f.Kind == Stall || len(kinds) > 0 && !slices.Contains(kinds, f.Kind) {
 			continue
 		}
 		mine := f.Process == 0 || f.Process == r.Worker || f.Process == r.PID

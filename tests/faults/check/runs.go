@@ -85,7 +85,7 @@ func (c *judge) cap(what string, most int, of func(*run) bool) {
 	}
 	var steps []step
 	for _, r := range c.all {
-		if of(r) && !c.explained(r, r.begin, r.end, WorkerPaused, RedisAway) {
+		if of(r) && !c.explained(r, r.begin, r.end, WorkerPaused, RedisLost) {
 			steps = append(steps, step{r.begin, 1}, step{r.end, -1})
 		}
 	}

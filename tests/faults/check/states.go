@@ -2,7 +2,10 @@
 
 package check
 
-import "maps"
+import (
+	"maps"
+	"math"
+)
 
 // oneState decides I1 and I2: each acknowledged task is in exactly one place, or was
 // trimmed from a history that is full; and its record is there as long as it is.
@@ -166,4 +169,13 @@ func (c *judge) atLeastOnce() {
 	}
 	c.some("I4", "tasks are done without a finished run of that grant", never)
 	c.some("I5", "tasks are done by a run that was not their last grant", stale)
+}
+
+// States decides I1 to I3 of a snapshot alone, of tasks that no history has let go. It
+// may have been taken under load.
+func States(now *Snapshot, acked []Ack) []Violation {
+	c := newJudge(&History{Acked: acked, Unknown: math.MaxInt, Now: now})
+	c.oneState()
+	c.leases()
+	return c.found
 }
