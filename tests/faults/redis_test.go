@@ -21,7 +21,7 @@ import (
 func TestRedisKilled(t *testing.T) {
 	t.Parallel()
 	rnd := seeded(t)
-	r := newRig(t, redistest.WithAOF())
+	r := newRig(t, redistest.WithKeptAOF())
 	r.standard("")
 	r.start(3)
 	r.produce(12 * time.Millisecond)
@@ -50,7 +50,7 @@ func TestRedisKilled(t *testing.T) {
 // that is started meanwhile.
 func TestRedisLoads(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.WithAOF(), redistest.WithArgs("--key-load-delay", "100"))
+	r := newRig(t, redistest.WithKeptAOF(), redistest.WithArgs("--key-load-delay", "100"))
 	r.standard("")
 	r.start(2)
 	_, err := r.rdb.Pipelined(r.ctx(), func(p redis.Pipeliner) error { // what takes long to load, in another database

@@ -21,7 +21,7 @@ var bars = map[string]int{"worker": 300, "plugin": 100, "redis": 50, "pause": 20
 // nothing is lost, no limit is broken, and what runs twice was cut short.
 func TestStorm(t *testing.T) {
 	rnd := seeded(t)
-	r := newRig(t, redistest.WithAOF())
+	r := newRig(t, redistest.WithKeptAOF())
 	r.lease = 2 * time.Second
 	r.standard("")
 	r.start(3)

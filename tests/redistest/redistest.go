@@ -40,6 +40,24 @@ func WithAOF() Option {
 	return func(s *Server) { s.args = append(s.args, "--appendonly", "yes", "--appendfsync", "everysec") }
 }
 
+// WithKeptAOF is WithAOF on a file that is always written before the reply, so that a kill
+// loses nothing that Redis has acknowledged. On a disk that it does not have to wait for:
+// while a sync of a slow one is under way, Redis replies before it writes, and a kill of a
+// bare one lost acknowledged writes in 2 of 40 rounds here. Without such a disk each write
+// is synced.
+func WithKeptAOF() Option {
+	return func(s *Server) {
+		WithAOF()(s)
+		dir, err := os.MkdirTemp("/dev/shm", "rt")
+		if err != nil {
+			s.args = append(s.args, "--appendfsync", "always")
+			return
+		}
+		s.tb.Cleanup(func() { os.RemoveAll(dir) })
+		s.args = append(s.args, "--dir", dir)
+	}
+}
+
 // WithArgs adds arguments of redis-server, after the package's own.
 func WithArgs(args ...string) Option {
 	return func(s *Server) { s.args = append(s.args, args...) }

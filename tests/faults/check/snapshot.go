@@ -15,7 +15,7 @@ import (
 type Snapshot struct {
 	Prefix  string           // "{namespace}:"
 	Queues  map[string]Queue // of those that were asked for
-	Workers map[string]int64 // that are known, to the end of their lease
+	Workers map[string]int64 // that were known while it was read, to the end of their lease
 	Limits  map[string]map[string]string
 	Keys    []string // every key of the whole Redis
 }
@@ -74,7 +74,7 @@ return {
 
 // Read takes a snapshot of these queues, also while all goes on.
 func Read(ctx context.Context, rdb redis.UniversalClient, namespace string, queues ...string) (*Snapshot, error) {
-	s := &Snapshot{Prefix: "{" + namespace + "}:", Queues: make(map[string]Queue), Limits: make(map[string]map[string]string)}
+	s := &Snapshot{Prefix: "{" + namespace + "}:", Queues: make(map[string]Queue), Workers: make(map[string]int64), Limits: make(map[string]map[string]string)}
 	for _, name := range queues {
 		reply, err := rdb.Eval(ctx, places, []string{s.Prefix}, name).Slice()
 		if err != nil {
@@ -99,7 +99,6 @@ func Read(ctx context.Context, rdb redis.UniversalClient, namespace string, queu
 			}
 		}
 		s.Queues[name] = q
-		s.Workers = make(map[string]int64)
 		for id, at := range pairs(reply[9]) {
 			end, _ := strconv.ParseFloat(at, 64)
 			s.Workers[id] = int64(end)
