@@ -9,12 +9,15 @@
 package faults
 
 import (
+	"context"
 	"flag"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/throttlerd/throttlerd/tests/proc"
 )
@@ -27,8 +30,13 @@ func TestMain(m *testing.M) {
 		// the parallel tests wait for processes most of the time
 		_ = flag.Set("test.parallel", "4")
 	}
+	redis.SetLogger(silence{}) // of connections that are to fail
 	os.Exit(proc.Main(m))
 }
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
 
 func long() bool { return os.Getenv("THROTTLE_LONG") == "1" }
 

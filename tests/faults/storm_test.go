@@ -54,7 +54,7 @@ func TestStorm(t *testing.T) {
 		case "redis":
 			r.killRedis()
 		case "pause":
-			r.pause(i, time.Duration(rnd.Int64N(int64(r.lease))))
+			r.pause(i, time.Duration(rnd.Int64N(int64(2*r.lease))))
 		case "stall":
 			from := proc.Mono()
 			r.redis.Stop()

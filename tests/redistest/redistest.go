@@ -26,6 +26,7 @@ type Server struct {
 	port     int
 	tlsPort  int
 	certs    Certificates
+	conf     string // of a sentinel
 	password string
 	args     []string
 	cmd      *exec.Cmd
@@ -132,6 +133,9 @@ func (s *Server) Launch() {
 	args := append([]string{argv0, "--port", fmt.Sprint(s.port), "--bind", "127.0.0.1",
 		"--unixsocket", s.socket, "--dir", s.dir, "--save", "", "--daemonize", "no",
 		"--logfile", filepath.Join(s.dir, "log")}, s.args...)
+	if s.conf != "" {
+		args = []string{argv0, s.conf, "--sentinel"}
+	}
 	s.cmd = &exec.Cmd{Path: path, Args: args, SysProcAttr: &syscall.SysProcAttr{Setpgid: true}}
 	if err := s.cmd.Start(); err != nil {
 		s.tb.Fatal(err)
@@ -202,6 +206,9 @@ func (s *Server) Socket() string { return s.socket }
 
 // TCP is the URL of the port that WithPort opened.
 func (s *Server) TCP() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", s.port) }
+
+// Addr is host and port, of what listens on one.
+func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
 // Client returns a new client; the caller closes it, or leaves it to the test's end.
 func (s *Server) Client() *redis.Client {

@@ -47,7 +47,7 @@ func (c *judge) duplicates() {
 			first, next := runs[i-1], runs[i]
 			ended := min(first.end, next.begin)
 			if !retried(first) && !c.explained(first, first.begin, max(ended, next.begin)) {
-				again = append(again, id)
+				again = append(again, fmt.Sprintf("%s (of worker %d, plugin %d, after %v)", id, first.Worker, first.PID, time.Duration(next.begin-first.begin).Round(time.Millisecond)))
 			}
 			if first.end <= next.begin {
 				continue
