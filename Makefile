@@ -14,8 +14,11 @@ TESTFLAGS ?= $(RACE) -timeout 14m
 LDFLAGS := -s -w -X main.version=$(VERSION)
 BUILD   := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
+# Scenarios of docs/guarantees.md that are not in tests/faults.
+FAULTS := ^Test(WorkerKilled|PluginStopped|SecondSignalHurries|DrainTimeoutHandsOver|DrainedTaskGoesFirst|RedisForgetsAndCuts|NothingStartsWithoutRedis|ClocksOfClientsDoNotCount|Reload.*|SubmitRefuses|CtlRefuses)$$
+
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test long programs check bench generate fmt cover clean
+.PHONY: help build install demo test long programs faults faults-long mutants check bench generate fmt cover clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +47,13 @@ long: programs ## Run the long versions of some tests: a million lines, 400 sets
 
 programs: ## Find redis-server, redis-cli and tmux for the tests, or install them
 	@scripts/programs
+
+faults: programs ## Break workers, plugins, Redis and the network, 3 minutes (THROTTLE_SEED repeats)
+	$(GO) test -count=1 -timeout 14m -v ./tests/faults/...
+	$(GO) test -count=1 -timeout 14m -v -run '$(FAULTS)' ./tests/blackbox ./scheduler
+
+faults-long: programs ## The same for longer: storms for THROTTLE_BUDGET (10m), a million tasks
+	THROTTLE_LONG=1 $(GO) test -count=1 -timeout 3h -parallel 1 -v ./tests/faults/...
 
 check: ## Format, vet, staticcheck, import borders, generated code (edits nothing)
 	@GO='$(GO)' scripts/check

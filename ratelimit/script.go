@@ -5,6 +5,8 @@ import (
 	_ "embed"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/throttlerd/throttlerd/internal/once"
 )
 
 // BucketLua is what limits are made of, for scripts to be put together with: bucket.lua
@@ -70,28 +72,13 @@ func compose(src string) *script {
 }
 
 // run sends the script's hash, and its text only if Redis answers that it does not know
-// it, which means that it did not run. The client's own retries are off for it: after a
-// lost reply nobody knows whether the script ran, so a second run might take twice.
+// it, which means that it did not run.
 func (s *script) run(ctx context.Context, rdb redis.UniversalClient, clock string, args ...any) *redis.Cmd {
-	cmd := s.send(ctx, rdb, "evalsha", s.hash, clock, args)
+	all := append([]any{"evalsha", s.hash, 1, clock}, args...)
+	cmd := once.Do(ctx, rdb, all...)
 	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-		cmd = s.send(ctx, rdb, "eval", s.src, clock, args)
+		all[0], all[1] = "eval", s.src
+		cmd = once.Do(ctx, rdb, all...)
 	}
 	return cmd
 }
-
-func (s *script) send(ctx context.Context, rdb redis.UniversalClient, verb, text, clock string, args []any) *redis.Cmd {
-	cmd := redis.NewCmd(ctx, append([]any{verb, text, 1, clock}, args...)...)
-	cmd.SetFirstKeyPos(3) // where Cluster finds the slot
-	if err := rdb.Process(ctx, once{cmd}); err != nil {
-		cmd.SetErr(err)
-	}
-	return cmd
-}
-
-// once is a command that the client does not retry.
-type once struct{ *redis.Cmd }
-
-func (once) NoRetry() bool { return true }
-
-func (c once) Clone() redis.Cmder { return once{c.Cmd.Clone().(*redis.Cmd)} }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/throttlerd/throttlerd/internal/once"
 )
 
 // Declaration is the queues and limits that one owner's file declares.
@@ -139,10 +141,10 @@ func (c *Client) defineAll(ctx context.Context, limits, queues [][]any) error {
 	tx := c.rdb.TxPipeline()
 	var replies []*redis.Cmd
 	for i, args := range limits {
-		replies = append(replies, tx.Do(ctx, firstBySource(setLimitScript, c.keys, args, i)...))
+		replies = append(replies, once.Do(ctx, tx, firstBySource(setLimitScript, c.keys, args, i)...))
 	}
 	for i, args := range queues {
-		replies = append(replies, tx.Do(ctx, firstBySource(defineScript, c.keys, args, i)...))
+		replies = append(replies, once.Do(ctx, tx, firstBySource(defineScript, c.keys, args, i)...))
 	}
 	if _, err := tx.Exec(ctx); err != nil {
 		return fmt.Errorf("apply %d limits and %d queues: %w", len(limits), len(queues), redisError(err))

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -107,7 +109,29 @@ func (c *Client) WaitReady(ctx context.Context) error {
 // Warnings tells what in the server's settings endangers acknowledged tasks. What
 // cannot be read (no right to, or not a Redis proper) is said to be unknown.
 func (c *Client) Warnings(ctx context.Context) ([]string, error) {
-	info, err := c.rdb.Info(ctx, "persistence", "memory").Result()
+	cluster, ok := c.rdb.(*redis.ClusterClient)
+	if !ok {
+		return warnings(ctx, c.rdb)
+	}
+	var mu sync.Mutex
+	var out []string
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		list, err := warnings(ctx, node)
+		mu.Lock()
+		defer mu.Unlock()
+		for _, w := range list {
+			if !slices.Contains(out, w) {
+				out = append(out, w)
+			}
+		}
+		return err
+	})
+	return out, redisError(err)
+}
+
+// warnings are those of one server.
+func warnings(ctx context.Context, rdb redis.Cmdable) ([]string, error) {
+	info, err := rdb.Info(ctx, "persistence", "memory").Result()
 	if err != nil {
 		if redisError(err) != err {
 			return nil, redisError(err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -450,8 +449,7 @@ func TestEveryKindOfConnection(t *testing.T) {
 // clusterClient is on a server in cluster mode, which refuses what crosses slots.
 func clusterClient(t *testing.T) redis.UniversalClient {
 	ctx := context.Background()
-	port := lowPort(t)
-	srv := redistest.Start(t, redistest.WithArgs("--port", fmt.Sprint(port), "--cluster-enabled", "yes"))
+	srv := redistest.Start(t, redistest.WithCluster())
 	node := srv.Client()
 	defer node.Close()
 	for from := 0; from < 16384; from += 1024 {
@@ -470,33 +468,12 @@ func clusterClient(t *testing.T) redis.UniversalClient {
 		time.Sleep(3 * time.Millisecond) // between two looks
 	}
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{
-		Addrs: []string{fmt.Sprintf("127.0.0.1:%d", port)}, MaxRetries: -1,
+		Addrs: []string{srv.Addr()}, MaxRetries: -1,
 	})
 	if err := rdb.MGet(ctx, "{a}", "{b}").Err(); err == nil {
 		t.Fatal("this server takes what crosses slots")
 	}
 	return rdb
-}
-
-// lowPort is free, and so is the one 10,000 above it, where a cluster's node talks.
-func lowPort(t *testing.T) int {
-	t.Helper()
-	for port := 21000 + time.Now().Nanosecond()%9000; port < 32000; port++ {
-		var ls []net.Listener
-		for _, p := range []int{port, port + 10_000} {
-			if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p)); err == nil {
-				ls = append(ls, l)
-			}
-		}
-		for _, l := range ls {
-			l.Close()
-		}
-		if len(ls) == 2 {
-			return port
-		}
-	}
-	t.Fatal("no two ports are free")
-	return 0
 }
 
 // The empty namespace is the default one, and a queue that is removed leaves nothing

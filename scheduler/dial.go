@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,10 +18,20 @@ const DefaultRedisURL = "redis://127.0.0.1:6379/0"
 
 // RedisOptions says which Redis to speak to.
 type RedisOptions struct {
-	URL      string // redis://, rediss:// or unix://; DefaultRedisURL when empty
+	// URL is redis://, rediss:// or unix://; DefaultRedisURL when it and the next two are
+	// empty.
+	URL string
+	// Cluster are nodes of a Redis Cluster, "host:port": one that answers tells the rest.
+	Cluster []string
+	// Sentinels, "host:port", tell which Redis is the master of the name Master.
+	Sentinels []string
+	Master    string
+
 	Username string // over the one in the URL
 	Password string // over the one in the URL
-	// The following refine a rediss:// URL; any other ignores them.
+	// TLS encrypts the connections to a Cluster, to Sentinels and what they name; a URL says
+	// so itself. The following refine it, and are ignored without it.
+	TLS      bool
 	CAFile   string // PEM; the system's authorities when empty
 	CertFile string // client certificate, with KeyFile
 	KeyFile  string
@@ -30,6 +41,12 @@ type RedisOptions struct {
 // String shows the address and the user, and of a password only that there is one.
 func (o RedisOptions) String() string {
 	s := SafeURL(o.URL)
+	switch {
+	case len(o.Cluster) > 0:
+		s = "cluster " + strings.Join(o.Cluster, ", ")
+	case len(o.Sentinels) > 0:
+		s = fmt.Sprintf("master %q of sentinels %s", o.Master, strings.Join(o.Sentinels, ", "))
+	}
 	if o.Username != "" {
 		s += fmt.Sprintf(" as user %q", o.Username)
 	}
@@ -42,9 +59,30 @@ func (o RedisOptions) String() string {
 // GoString is String: %#v must not print what %v hides.
 func (o RedisOptions) GoString() string { return o.String() }
 
+// Of every connection.
+const (
+	dialTimeout = 2 * time.Second
+	callTimeout = 5 * time.Second
+	// reload is how often a client of a cluster looks who is master of what: a death is
+	// noticed by nothing else.
+	reload = time.Second
+)
+
 // Dial returns a connection pool with the settings that the scheduler needs: no call
 // is repeated behind its back, and a context ends a call in time. It does not connect.
-func Dial(o RedisOptions) (*redis.Client, error) {
+func Dial(o RedisOptions) (redis.UniversalClient, error) {
+	switch {
+	case len(o.Cluster) > 0 && len(o.Sentinels) > 0, o.URL != "" && len(o.Cluster)+len(o.Sentinels) > 0:
+		return nil, &InvalidError{What: "redis options", Reason: "name more than one of a URL, a cluster and sentinels"}
+	case len(o.Cluster) > 0:
+		return dialCluster(o)
+	case len(o.Sentinels) > 0:
+		return dialSentinels(o)
+	}
+	return dialURL(o)
+}
+
+func dialURL(o RedisOptions) (redis.UniversalClient, error) {
 	if o.URL == "" {
 		o.URL = DefaultRedisURL
 	}
@@ -67,11 +105,45 @@ func Dial(o RedisOptions) (*redis.Client, error) {
 	opt.MaxRetries = -1
 	opt.ContextTimeoutEnabled = true
 	opt.DisableIdentity = true
-	opt.DialTimeout = 2 * time.Second
+	opt.DialTimeout = dialTimeout
 	opt.DialerRetries = 1
-	opt.ReadTimeout = 5 * time.Second
-	opt.WriteTimeout = 5 * time.Second
+	opt.ReadTimeout = callTimeout
+	opt.WriteTimeout = callTimeout
 	return redis.NewClient(opt), nil
+}
+
+func dialCluster(o RedisOptions) (redis.UniversalClient, error) {
+	secure, err := ownTLS(o)
+	if err != nil {
+		return nil, err
+	}
+	return redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: o.Cluster, Username: o.Username, Password: o.Password, TLSConfig: secure,
+		MaxRetries: -1, ClusterStateReloadInterval: reload, DisableRoutingPolicies: true,
+		ContextTimeoutEnabled: true, DisableIdentity: true, DialTimeout: dialTimeout, DialerRetries: 1, ReadTimeout: callTimeout, WriteTimeout: callTimeout,
+	}), nil
+}
+
+func dialSentinels(o RedisOptions) (redis.UniversalClient, error) {
+	if o.Master == "" {
+		return nil, &InvalidError{What: "redis options", Reason: "sentinels need the name of the master that they watch"}
+	}
+	secure, err := ownTLS(o)
+	if err != nil {
+		return nil, err
+	}
+	return redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: o.Master, SentinelAddrs: o.Sentinels, Username: o.Username, Password: o.Password, TLSConfig: secure,
+		MaxRetries: -1, ContextTimeoutEnabled: true, DisableIdentity: true, DialTimeout: dialTimeout, DialerRetries: 1, ReadTimeout: callTimeout, WriteTimeout: callTimeout,
+	}), nil
+}
+
+// ownTLS is for connections that no URL describes.
+func ownTLS(o RedisOptions) (*tls.Config, error) {
+	if !o.TLS {
+		return nil, nil
+	}
+	return tlsConfig(&tls.Config{}, o)
 }
 
 func tlsConfig(base *tls.Config, o RedisOptions) (*tls.Config, error) {

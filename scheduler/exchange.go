@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/throttlerd/throttlerd/internal/once"
 	"github.com/throttlerd/throttlerd/ratelimit"
 )
 
@@ -112,11 +113,11 @@ func (s *Session) Exchange(ctx context.Context, outcomes []Outcome, claim *Claim
 	var settleArgs, claimArgs []any
 	if len(outcomes) > 0 {
 		settleArgs = s.settleArgs(outcomes)
-		settle = pipe.Do(ctx, settleScript.evalsha(s.c.keys, settleArgs)...)
+		settle = once.Do(ctx, pipe, settleScript.evalsha(s.c.keys, settleArgs)...)
 	}
 	if claim != nil {
 		claimArgs = s.claimArgs(claim)
-		ask = pipe.Do(ctx, claimScript.evalsha(s.c.keys, claimArgs)...)
+		ask = once.Do(ctx, pipe, claimScript.evalsha(s.c.keys, claimArgs)...)
 	}
 	sent := time.Now()
 	_, _ = pipe.Exec(ctx) // each command has its own error

@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ func TestOptionsFromEnv(t *testing.T) {
 	}
 
 	unset := []string{"NAMESPACE", "", "REDIS_URL", "", "REDIS_USERNAME", "", "REDIS_PASSWORD", "", "REDIS_PASSWORD_FILE", ""}
-	if o := set(unset...); o != (scheduler.Options{}) {
+	if o := set(unset...); !reflect.DeepEqual(o, scheduler.Options{}) {
 		t.Errorf("nothing set: %+v", o)
 	}
 	o := set("NAMESPACE", "acme", "REDIS_URL", "redis://"+m.Addr()+"/0", "REDIS_USERNAME", "ann", "REDIS_PASSWORD", "s3cret")

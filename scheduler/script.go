@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/throttlerd/throttlerd/internal/once"
 	"github.com/throttlerd/throttlerd/ratelimit"
 )
 
@@ -96,10 +97,10 @@ func (s *script) evalsha(k keys, args []any) []any {
 // call changed nothing. No other call is repeated here.
 func (s *script) run(ctx context.Context, rdb redis.UniversalClient, k keys, args ...any) ([]any, error) {
 	cmd := s.evalsha(k, args)
-	v, err := rdb.Do(ctx, cmd...).Result()
+	v, err := once.Do(ctx, rdb, cmd...).Result()
 	if isNoScript(err) {
 		cmd[0], cmd[1] = "eval", s.src
-		v, err = rdb.Do(ctx, cmd...).Result()
+		v, err = once.Do(ctx, rdb, cmd...).Result()
 	}
 	if err != nil {
 		return nil, redisError(err)
@@ -121,14 +122,14 @@ func (s *script) runEach(ctx context.Context, rdb redis.UniversalClient, k keys,
 		return nil, err
 	}
 	replies := append(make([][]any, 0, len(calls)), first)
-	cmds, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its error
-		for _, args := range calls[1:] {
-			p.Do(ctx, s.evalsha(k, args)...)
-		}
-		return nil
-	})
+	pipe := rdb.Pipeline()
+	var cmds []*redis.Cmd
+	for _, args := range calls[1:] {
+		cmds = append(cmds, once.Do(ctx, pipe, s.evalsha(k, args)...))
+	}
+	_, _ = pipe.Exec(ctx) // each command has its error
 	for _, cmd := range cmds {
-		v, cerr := cmd.(*redis.Cmd).Result()
+		v, cerr := cmd.Result()
 		if cerr != nil {
 			if err == nil {
 				err = redisError(cerr)
@@ -148,11 +149,16 @@ func isNoScript(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT")
 }
 
-// IsLoading tells the replies of a server that is about to be ready (LOADING, BUSY):
-// the command has changed nothing.
+// IsLoading tells the replies of a server that is about to be ready (LOADING, BUSY, and of
+// a cluster that has not yet put another master in place of a dead one): the command has
+// changed nothing.
 func IsLoading(err error) bool {
 	var reply redis.Error
-	return errors.As(err, &reply) && (strings.HasPrefix(reply.Error(), "LOADING") || strings.HasPrefix(reply.Error(), "BUSY "))
+	if !errors.As(err, &reply) {
+		return false
+	}
+	word, _, _ := strings.Cut(reply.Error(), " ")
+	return word == "LOADING" || word == "BUSY" || word == "CLUSTERDOWN"
 }
 
 // redisError marks the errors that mean that no Redis answered.

@@ -46,7 +46,7 @@ func (a *app) connected(f func(s *session) error) error {
 	s := &session{Client: client, rdb: rdb, a: a, cancel: func() {}}
 	s.restart()
 	defer func() { s.cancel() }()
-	if err := s.wait(cfg.Redis.URL); err != nil {
+	if err := s.wait(cfg.Redis.Where()); err != nil {
 		return err
 	}
 	if err := f(s); err != nil {

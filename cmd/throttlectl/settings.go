@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/throttlerd/throttlerd/runtime/config"
@@ -53,8 +52,11 @@ func (a *app) file() (*config.Config, error) {
 // redisOptions are the connection's settings. Files for TLS belong to the address of
 // the configuration file; over an address without TLS they change nothing.
 func redisOptions(r config.Redis) scheduler.RedisOptions {
-	o := scheduler.RedisOptions{URL: r.URL, Username: r.Username, Password: r.Password}
-	if t := r.TLS; t != nil && strings.HasPrefix(r.URL, "rediss:") {
+	o := scheduler.RedisOptions{URL: r.URL, Cluster: r.Cluster, Username: r.Username, Password: r.Password, TLS: r.Encrypted()}
+	if s := r.Sentinel; s != nil {
+		o.Master, o.Sentinels = s.Master, s.Addresses
+	}
+	if t := r.TLS; t != nil && r.Encrypted() {
 		o.CAFile, o.CertFile, o.KeyFile, o.Server = t.CAFile, t.CertFile, t.KeyFile, t.ServerName
 	}
 	return o

@@ -136,7 +136,7 @@ func TestJournal(t *testing.T) {
 	} {
 		e := lines[i]
 		if e.Event != want.event || e.Outcome != want.outcome || e.Task != "t1" || e.Queue != "q" ||
-			e.Key != strings.Repeat("é", 256) || e.Attempt != 2 || e.Fence != 7 || e.PID != os.Getpid() ||
+			e.Key != strings.Repeat("é", 256) || e.Attempt != 2 || e.Fence != 7 || e.Worker != os.Getppid() || e.PID != os.Getpid() ||
 			e.GrantUs != granted.UnixMicro() || e.StartUs < before || e.StartUs > e.WallUs ||
 			e.WallUs < before || e.WallUs > time.Now().UnixMicro() || e.MonoNs <= 0 {
 			t.Errorf("line %d: %+v", i+1, e)

@@ -35,6 +35,7 @@ type entry struct {
 	Fence   int64  `json:"fence"`
 	GrantUs int64  `json:"grant_us"` // engine time: the instant its tokens were taken
 	StartUs int64  `json:"start_us"` // when the handler was entered, by the wall clock
+	Worker  int    `json:"worker"`   // the process that started this one
 	PID     int    `json:"pid"`
 	WallUs  int64  `json:"wall_us"`
 	MonoNs  int64  `json:"mono_ns"`
@@ -75,7 +76,7 @@ func (j *journals) write(path string, t *pluginapi.Task, e entry) error {
 	}
 	const longestKey = 512 // keeps the line under 4 KiB, however it is escaped
 	e.Task, e.Queue, e.Key = t.ID, t.Queue, t.Key[:min(len(t.Key), longestKey)]
-	e.Attempt, e.Fence, e.PID = t.Attempt, t.Fence, os.Getpid()
+	e.Attempt, e.Fence, e.Worker, e.PID = t.Attempt, t.Fence, os.Getppid(), os.Getpid()
 	e.GrantUs = t.GrantedAt.UnixMicro()
 	line, err := json.Marshal(e)
 	if err != nil {

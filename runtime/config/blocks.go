@@ -26,13 +26,24 @@ type fileBlock struct {
 }
 
 type redisBlock struct {
-	At           hcl.Range    `hcl:",def_range"`
-	URL          attribute    `hcl:"url,optional"`
-	PasswordFile attribute    `hcl:"password_file,optional"`
-	Username     attribute    `hcl:"username,optional"`
-	TLS          []*tlsBlock  `hcl:"tls,block"`
-	Sentinel     []*openBlock `hcl:"sentinel,block"`
-	Cluster      []*openBlock `hcl:"cluster,block"`
+	At           hcl.Range        `hcl:",def_range"`
+	URL          attribute        `hcl:"url,optional"`
+	PasswordFile attribute        `hcl:"password_file,optional"`
+	Username     attribute        `hcl:"username,optional"`
+	TLS          []*tlsBlock      `hcl:"tls,block"`
+	Sentinel     []*sentinelBlock `hcl:"sentinel,block"`
+	Cluster      []*clusterBlock  `hcl:"cluster,block"`
+}
+
+type sentinelBlock struct {
+	At        hcl.Range `hcl:",def_range"`
+	Master    attribute `hcl:"master,optional"`
+	Addresses attribute `hcl:"addresses,optional"`
+}
+
+type clusterBlock struct {
+	At        hcl.Range `hcl:",def_range"`
+	Addresses attribute `hcl:"addresses,optional"`
 }
 
 type tlsBlock struct {
@@ -122,10 +133,4 @@ type retryBlock struct {
 	Min         attribute `hcl:"min,optional"`
 	Max         attribute `hcl:"max,optional"`
 	Jitter      attribute `hcl:"jitter,optional"`
-}
-
-// openBlock is a block whose content is not read yet.
-type openBlock struct {
-	At   hcl.Range `hcl:",def_range"`
-	Rest hcl.Body  `hcl:",remain"`
 }

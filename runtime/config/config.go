@@ -7,6 +7,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/throttlerd/throttlerd/ratelimit"
@@ -45,13 +46,24 @@ const (
 // Redis says where Redis is and who we are there. Password is apart from URL, so
 // that URL may be shown; a Redis prints itself without its password.
 type Redis struct {
-	URL      string `json:"url"`      // redis://, rediss:// or unix://, never with credentials
+	URL      string `json:"url"`      // redis://, rediss:// or unix://, never with credentials; "" with one of the next two
 	Username string `json:"username"` // ACL user, "" for the default one
 	Password string `json:"-"`
-	TLS      *TLS   `json:"tls,omitempty"` // nil: the system's trust, the URL's host name
+
+	Cluster  []string  `json:"cluster,omitempty"`  // nodes of a Redis Cluster
+	Sentinel *Sentinel `json:"sentinel,omitempty"` // they say where Redis is
+
+	TLS *TLS `json:"tls,omitempty"` // nil: the system's trust, the URL's host name
 }
 
-// TLS refines a rediss:// connection. Empty fields keep the default.
+// Sentinel names the master that some sentinels watch.
+type Sentinel struct {
+	Master    string   `json:"master"`
+	Addresses []string `json:"addresses"`
+}
+
+// TLS refines a rediss:// connection, and encrypts those of a cluster or of sentinels and
+// their master. Empty fields keep the default.
 type TLS struct {
 	CAFile     string `json:"ca_file,omitempty"`
 	CertFile   string `json:"cert_file,omitempty"` // given together with KeyFile
@@ -211,7 +223,7 @@ func (c *Config) GoString() string { return c.String() }
 
 // String shows the address and the user, and of a password only that there is one.
 func (r Redis) String() string {
-	s := r.URL
+	s := r.Where()
 	if r.Username != "" {
 		s += fmt.Sprintf(" as user %q", r.Username)
 	}
@@ -219,6 +231,23 @@ func (r Redis) String() string {
 		s += " with a password"
 	}
 	return s
+}
+
+// Where names the server or servers, for people.
+func (r Redis) Where() string {
+	switch {
+	case len(r.Cluster) > 0:
+		return "cluster " + strings.Join(r.Cluster, ", ")
+	case r.Sentinel != nil:
+		return fmt.Sprintf("master %q of sentinels %s", r.Sentinel.Master, strings.Join(r.Sentinel.Addresses, ", "))
+	}
+	return r.URL
+}
+
+// Encrypted tells whether connections use TLS: of an address, or of a cluster or
+// sentinels with a tls block.
+func (r Redis) Encrypted() bool {
+	return strings.HasPrefix(r.URL, "rediss:") || r.URL == "" && r.TLS != nil
 }
 
 // GoString is String: %#v must not print what %v hides.

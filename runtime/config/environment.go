@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/throttlerd/throttlerd/internal/environ"
 )
@@ -97,7 +96,7 @@ func (r *Redis) override(f Flags, env environ.Redis) error {
 // overrideTLS leaves an address without TLS as it is: its variables may be set for
 // other programs of the machine.
 func (r *Redis) overrideTLS(env environ.Redis) {
-	if env.CAFile+env.CertFile+env.ServerName == "" || !strings.HasPrefix(r.URL, "rediss:") {
+	if env.CAFile+env.CertFile+env.ServerName == "" || !r.Encrypted() {
 		return
 	}
 	var t TLS

@@ -63,14 +63,15 @@ redis {
 		redis     Redis
 	}{
 		{"default", "", Flags{}, env(), "throttle", Redis{URL: local}},
-		{"file", file, Flags{}, env(EnvNamespace, "", EnvRedisURL, ""), "file", Redis{"redis://file", "me", "hunter2", nil}},
+		{"file", file, Flags{}, env(EnvNamespace, "", EnvRedisURL, ""), "file", Redis{URL: "redis://file", Username: "me", Password: "hunter2"}},
 		{"environment", file, Flags{}, env(EnvNamespace, "env", EnvRedisURL, "redis://env:1"), "env", Redis{URL: "redis://env:1"}},
 		{"flags", file, flags, env(EnvNamespace, "env", EnvRedisURL, "redis://env:1"), "flag", Redis{URL: "redis://flag:1"}},
 		{"flags alone", "", flags, env(), "flag", Redis{URL: "redis://flag:1"}},
-		{"password of the environment", file, Flags{}, env(environ.Password, "sesame"), "file", Redis{"redis://file", "me", "sesame", nil}},
-		{"user and password file", file, Flags{}, env(environ.Username, "you", environ.PasswordFile, pw), "file", Redis{"redis://file", "you", "of a file", nil}},
-		{"address of a flag, password of the environment", "", flags, env(environ.Password, "sesame"), "flag", Redis{"redis://flag:1", "", "sesame", nil}},
-		{"TLS", "", Flags{}, env(EnvRedisURL, "rediss://env", environ.CAFile, "ca"), "throttle", Redis{"rediss://env", "", "", &TLS{CAFile: "ca"}}},
+		{"password of the environment", file, Flags{}, env(environ.Password, "sesame"), "file", Redis{URL: "redis://file", Username: "me", Password: "sesame"}},
+		{"user and password file", file, Flags{}, env(environ.Username, "you", environ.PasswordFile, pw), "file", Redis{URL: "redis://file", Username: "you", Password: "of a file"}},
+		{"address of a flag, password of the environment", "", flags, env(environ.Password, "sesame"), "flag", Redis{URL: "redis://flag:1", Password: "sesame"}},
+		{"TLS", "", Flags{}, env(EnvRedisURL, "rediss://env", environ.CAFile, "ca"), "throttle", Redis{URL: "rediss://env", TLS: &TLS{CAFile: "ca"}}},
+		{"an address over a cluster", "redis {\n  cluster {\n    addresses = [\"a:1\"]\n  }\n}", Flags{}, env(EnvRedisURL, "redis://env:1"), "throttle", Redis{URL: "redis://env:1"}},
 		{"TLS for others", "", Flags{}, env(environ.CAFile, "ca"), "throttle", Redis{URL: local}},
 	}
 	for _, tt := range tests {
@@ -98,7 +99,7 @@ func TestBadEnvironmentChangesNothing(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), "THROTTLE_") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v", err)
 		}
-		if c.Namespace != "throttle" || c.Redis != Default().Redis {
+		if c.Namespace != "throttle" || !reflect.DeepEqual(c.Redis, Default().Redis) {
 			t.Errorf("changed: %v", c)
 		}
 	}

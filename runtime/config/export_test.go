@@ -1,19 +1,13 @@
 package config
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
-// Settings lists the names of all attributes and blocks that work.
+// Settings lists the names of all attributes and blocks.
 func Settings() []string {
-	notYet := []string{"sentinel", "cluster"}
 	var all []string
 	for _, block := range syntax {
 		for _, name := range known(block) {
-			if name = strings.TrimSuffix(name, " {}"); !slices.Contains(notYet, name) {
-				all = append(all, name)
-			}
+			all = append(all, strings.TrimSuffix(name, " {}"))
 		}
 	}
 	return all

@@ -57,18 +57,14 @@ func (d *decoder) redis(blocks []*redisBlock, to *Redis) {
 	if b == nil {
 		return
 	}
-	for _, s := range b.Sentinel {
-		d.unsupported(s.At, "A sentinel block is")
-	}
-	for _, c := range b.Cluster {
-		d.unsupported(c.At, "A cluster block is")
-	}
+	d.several(b, to)
 	address := ""
 	if d.text(b.URL, &address) {
 		r, err := ParseRedisURL(address)
 		if err != nil {
 			d.errorAt(b.URL.Expr.Range(), "Invalid Redis address", "url: %s", sentence(err))
 		} else {
+			r.Cluster, r.Sentinel = to.Cluster, to.Sentinel
 			*to = r
 		}
 	}
@@ -120,7 +116,7 @@ func (d *decoder) tls(redis *redisBlock, to *Redis) {
 	if (b.CertFile == nil) != (b.KeyFile == nil) {
 		d.errorAt(b.At, "Half a certificate", "cert_file and key_file belong together: give both or neither.")
 	}
-	if !strings.HasPrefix(to.URL, "rediss:") {
+	if !to.Encrypted() {
 		d.errorAt(b.At, "TLS without a TLS address", `A tls block needs a url that starts with "rediss://"; with this one nothing would be encrypted.`)
 	}
 }

@@ -14,6 +14,8 @@ import (
 var syntax = map[string]any{
 	"":          fileBlock{},
 	"redis":     redisBlock{},
+	"sentinel":  sentinelBlock{},
+	"cluster":   clusterBlock{},
 	"tls":       tlsBlock{},
 	"log":       logBlock{},
 	"limit":     limitBlock{},

@@ -37,11 +37,6 @@ func (d *decoder) report(severity hcl.DiagnosticSeverity, at hcl.Range, summary,
 	})
 }
 
-// unsupported reports what the contract has and this version does not do.
-func (d *decoder) unsupported(at hcl.Range, what string) {
-	d.errorAt(at, "Not supported yet", "%s not supported yet in this version. Take it out.", what)
-}
-
 // didYouMean is the function of that name as long as mistakes are few: a search costs,
 // and nobody reads more.
 func (d *decoder) didYouMean(name string, candidates []string) string {

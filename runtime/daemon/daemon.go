@@ -110,7 +110,7 @@ func waitReady(ctx context.Context, client *scheduler.Client, o Options) error {
 			return err
 		}
 		if !scheduler.IsLoading(err) {
-			return explain(o.Config.Redis.URL, err)
+			return explain(o.Config.Redis.Where(), err)
 		}
 		o.Log.Info("redis is loading its data")
 	}
@@ -132,7 +132,12 @@ func explain(url string, err error) error {
 // Connect returns a client for the config's Redis and what closes it. It does not
 // wait for Redis to answer.
 func Connect(c *config.Config) (*scheduler.Client, func() error, error) {
-	ro := scheduler.RedisOptions{URL: c.Redis.URL, Username: c.Redis.Username, Password: c.Redis.Password}
+	ro := scheduler.RedisOptions{
+		URL: c.Redis.URL, Cluster: c.Redis.Cluster, Username: c.Redis.Username, Password: c.Redis.Password, TLS: c.Redis.Encrypted(),
+	}
+	if s := c.Redis.Sentinel; s != nil {
+		ro.Master, ro.Sentinels = s.Master, s.Addresses
+	}
 	if t := c.Redis.TLS; t != nil {
 		ro.CAFile, ro.CertFile, ro.KeyFile, ro.Server = t.CAFile, t.CertFile, t.KeyFile, t.ServerName
 	}

@@ -103,9 +103,4 @@ func TestRedisNotReachable(t *testing.T) {
 	if r.Code != 5 || !strings.Contains(r.Stderr, "redis") {
 		t.Errorf("exits with %d:\n%s", r.Code, r.Stderr)
 	}
-	strict := newSite(t)
-	r = proc.Run(t, "run", "-c", strict.file(`durability = "strict"`, strict.echo(), queue("q")))
-	if r.Code != 1 || !strings.Contains(r.Stderr, "append-only") {
-		t.Errorf("durability strict exits with %d:\n%s", r.Code, r.Stderr)
-	}
 }

@@ -23,7 +23,8 @@ type Entry struct {
 	Fence   int64  `json:"fence"`
 	GrantUs int64  `json:"grant_us"` // the instant its tokens were taken, by the engine's clock
 	StartUs int64  `json:"start_us"` // when the handler was entered, by the wall clock
-	PID     int    `json:"pid"`
+	Worker  int    `json:"worker"`   // the plugin's parent process
+	PID     int    `json:"pid"`      // of the plugin
 	WallUs  int64  `json:"wall_us"`
 	MonoNs  int64  `json:"mono_ns"`
 	Outcome string `json:"outcome"`

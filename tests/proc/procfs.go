@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Children are the live processes whose parent is pid.
@@ -26,6 +28,16 @@ func Children(pid int) []int {
 		}
 	}
 	return out
+}
+
+// Parent is the process whose child pid is; 0 when it does not run.
+func Parent(pid int) int {
+	f := stat(fmt.Sprintf("/proc/%d", pid))
+	if len(f) < 2 || f[0] == "Z" {
+		return 0
+	}
+	parent, _ := strconv.Atoi(f[1])
+	return parent
 }
 
 // Alive tells whether a process runs; one that has ended and is not waited for does not.
@@ -51,6 +63,15 @@ func CPU(tb testing.TB, pid int) time.Duration {
 	return total
 }
 
+// Mono is the clock that the journal's mono_ns is of.
+func Mono() int64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		panic(err) // every unix has this clock
+	}
+	return t.Nano()
+}
+
 // stat returns the fields of a process's stat from the third, its state, on.
 func stat(dir string) []string {
 	text, err := os.ReadFile(filepath.Join(dir, "stat"))
@@ -70,4 +91,26 @@ func Kill(tb testing.TB, pid int) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		tb.Errorf("kill pid %d: %v", pid, err)
 	}
+}
+
+// Memory is what a process has in main memory, in KiB.
+func Memory(tb testing.TB, pid int) int64 { return status(tb, pid, "VmRSS:") }
+
+// Threads is how many threads a process has.
+func Threads(tb testing.TB, pid int) int64 { return status(tb, pid, "Threads:") }
+
+func status(tb testing.TB, pid int, field string) int64 {
+	tb.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, field); ok {
+			n, _ := strconv.ParseInt(strings.Fields(v)[0], 10, 64)
+			return n
+		}
+	}
+	tb.Fatalf("/proc/%d/status has no %s", pid, field)
+	return 0
 }

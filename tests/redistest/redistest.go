@@ -26,6 +26,7 @@ type Server struct {
 	port     int
 	tlsPort  int
 	certs    Certificates
+	conf     string // of a sentinel
 	password string
 	args     []string
 	cmd      *exec.Cmd
@@ -38,6 +39,24 @@ type Option func(*Server)
 // WithAOF keeps the data over a kill: an append-only file, synced each second.
 func WithAOF() Option {
 	return func(s *Server) { s.args = append(s.args, "--appendonly", "yes", "--appendfsync", "everysec") }
+}
+
+// WithKeptAOF is WithAOF on a file that is always written before the reply, so that a kill
+// loses nothing that Redis has acknowledged. On a disk that it does not have to wait for:
+// while a sync of a slow one is under way, Redis replies before it writes, and a kill of a
+// bare one lost acknowledged writes in 2 of 40 rounds here. Without such a disk each write
+// is synced.
+func WithKeptAOF() Option {
+	return func(s *Server) {
+		WithAOF()(s)
+		dir, err := os.MkdirTemp("/dev/shm", "rt")
+		if err != nil {
+			s.args = append(s.args, "--appendfsync", "always")
+			return
+		}
+		s.tb.Cleanup(func() { os.RemoveAll(dir) })
+		s.args = append(s.args, "--dir", dir)
+	}
 }
 
 // WithArgs adds arguments of redis-server, after the package's own.
@@ -100,6 +119,13 @@ func Find() (path, argv0 string, err error) {
 // Restart starts the server, again after a Kill, and waits until it answers.
 func (s *Server) Restart() {
 	s.tb.Helper()
+	s.Launch()
+	s.waitReady()
+}
+
+// Launch starts the server, again after a Kill, and does not wait until it answers.
+func (s *Server) Launch() {
+	s.tb.Helper()
 	path, argv0, err := Find()
 	if err != nil {
 		s.tb.Fatal(err)
@@ -107,6 +133,9 @@ func (s *Server) Restart() {
 	args := append([]string{argv0, "--port", fmt.Sprint(s.port), "--bind", "127.0.0.1",
 		"--unixsocket", s.socket, "--dir", s.dir, "--save", "", "--daemonize", "no",
 		"--logfile", filepath.Join(s.dir, "log")}, s.args...)
+	if s.conf != "" {
+		args = []string{argv0, s.conf, "--sentinel"}
+	}
 	s.cmd = &exec.Cmd{Path: path, Args: args, SysProcAttr: &syscall.SysProcAttr{Setpgid: true}}
 	if err := s.cmd.Start(); err != nil {
 		s.tb.Fatal(err)
@@ -117,7 +146,6 @@ func (s *Server) Restart() {
 		_ = cmd.Wait()
 		close(exited)
 	}(s.cmd)
-	s.waitReady()
 }
 
 func (s *Server) waitReady() {
@@ -173,8 +201,14 @@ func (s *Server) PID() int { return s.cmd.Process.Pid }
 // URL is what a client dials: the unix socket.
 func (s *Server) URL() string { return "unix://" + s.socket + "?db=0" }
 
+// Socket is the path of the unix socket.
+func (s *Server) Socket() string { return s.socket }
+
 // TCP is the URL of the port that WithPort opened.
 func (s *Server) TCP() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", s.port) }
+
+// Addr is host and port, of what listens on one.
+func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
 // Client returns a new client; the caller closes it, or leaves it to the test's end.
 func (s *Server) Client() *redis.Client {

@@ -1,0 +1,149 @@
+//go:build linux
+
+package faults
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/throttlerd/throttlerd/tests/faults/check"
+)
+
+// Rows 1 and 14: workers die under load, one after another. The default lease takes the
+// others so long to notice; here it is 2 s. Plugins are gone within a second.
+func TestWorkersKilled(t *testing.T) {
+	t.Parallel()
+	rnd := seeded(t)
+	r := newRig(t)
+	r.lease = 2 * time.Second
+	r.standard("")
+	r.start(3)
+	r.produce(12 * time.Millisecond)
+	kills := 5
+	if long() {
+		kills = 100
+	}
+	var faults []check.Fault
+	for range kills {
+		r.more(100 + rnd.IntN(200))
+		faults = append(faults, r.killWorker(rnd.IntN(3)))
+		r.during()
+	}
+	h := r.verdict(30 * time.Second)
+	longest, tasks := time.Duration(0), 0
+	for _, f := range faults {
+		again, n := check.Again(h, f)
+		longest, tasks = max(longest, again), tasks+n
+	}
+	r.figure("%d workers killed with a lease of %v: %d tasks cut short ran again, the last after %v; %d acknowledged, none lost",
+		kills, r.lease, tasks, longest.Round(time.Millisecond), len(h.Acked))
+	if longest > r.lease+2*time.Second+rerunSlack {
+		t.Errorf("a task of a killed worker ran again after %v; it waits again within %v", longest, r.lease+2*time.Second)
+	}
+}
+
+// rerunSlack is for the turn of a task that waits again under a limit, and for its start.
+const rerunSlack = time.Second
+
+// Row 2: a worker stands still for longer than its lease. Its tasks run again elsewhere;
+// what it reports when it goes on is refused, and it starts afresh.
+func TestWorkerPausedPastItsLease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.lease = 2 * time.Second
+	r.standard("")
+	r.start(3)
+	r.produce(12 * time.Millisecond)
+	rounds := 1
+	if long() {
+		rounds = 10
+	}
+	for range rounds {
+		r.more(200)
+		r.put("open", 20, `{"sleep": "1500ms"}`)
+		r.more(40)
+		r.pause(0, r.lease+3*time.Second)
+		r.more(100)
+		r.during()
+	}
+	h := r.verdict(20 * time.Second)
+	r.figure("%d pauses of %v past a lease of %v: %d starts of %d tasks", rounds, r.lease+3*time.Second, r.lease, starts(h), len(h.Acked))
+	if r.workers[0].Exited() {
+		t.Error("the worker that stood still did not live on")
+	}
+}
+
+func starts(h *check.History) (n int) {
+	for _, e := range h.Events {
+		if e.Event == "start" {
+			n++
+		}
+	}
+	return n
+}
+
+// Row 3: stalls shorter than the lease rerun nothing. Only the starts that a worker had
+// reserved are handed back.
+func TestWorkerPausedWithinItsLease(t *testing.T) {
+	t.Parallel()
+	rnd := seeded(t)
+	r := newRig(t)
+	r.lease = 4 * time.Second
+	r.standard("")
+	r.start(3)
+	r.produce(12 * time.Millisecond)
+	for range 3 {
+		r.more(200)
+		r.pause(rnd.IntN(3), r.lease/2)
+	}
+	r.verdict(20 * time.Second)
+}
+
+// Row 4: all workers die at once, and come back.
+func TestAllWorkersKilled(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.lease = 2 * time.Second
+	r.standard("")
+	r.start(3)
+	r.produce(12 * time.Millisecond)
+	r.more(300)
+	for _, w := range r.workers {
+		w.Signal(syscall.SIGKILL)
+	}
+	for i := range r.workers {
+		r.killWorker(i)
+	}
+	r.more(300)
+	r.during()
+	r.verdict(30 * time.Second)
+}
+
+// Row 5: three workers are replaced by SIGTERM, one by one, under load: nothing runs
+// twice, nothing is charged, no token is wasted.
+func TestRollingDeploy(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.standard("")
+	r.start(3)
+	r.produce(12 * time.Millisecond)
+	rounds := 1
+	if long() {
+		rounds = 10
+	}
+	for range rounds {
+		for i, w := range r.workers {
+			r.more(150)
+			w.Signal(syscall.SIGTERM)
+			if code := w.Wait(20 * time.Second); code != 0 {
+				t.Errorf("worker %d ended with code %d after SIGTERM", w.PID, code)
+			}
+			r.start(1)
+			r.workers[i] = r.workers[len(r.workers)-1]
+			r.workers = r.workers[:3]
+		}
+	}
+	h := r.verdict(20 * time.Second) // without a fault: the checker allows for nothing
+	r.figure("%d workers replaced under load: %d tasks, %d starts", 3*rounds, len(h.Acked), starts(h))
+}
