@@ -1,0 +1,206 @@
+//go:build linux
+
+package blackbox
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
+	"github.com/throttlerd/throttlerd/scheduler"
+	"github.com/throttlerd/throttlerd/tests/proc"
+)
+
+func limit(name string, attributes ...string) string {
+	out := fmt.Sprintf("limit %q {\n", name)
+	for _, a := range attributes {
+		out += a + "\n"
+	}
+	return out + "}\n"
+}
+
+func (s *site) limit(name string) scheduler.Limit {
+	s.Helper()
+	l, err := s.client.Limit(s.ctx(), name)
+	s.must(err)
+	return l
+}
+
+// holds proves that rates held in every window of grants, each of which cost so much.
+func (s *site) holds(what, rates string, starts []proc.Entry, cost func(proc.Entry) int64) (sum int64) {
+	s.Helper()
+	var grants []ratelimit.Grant
+	for _, e := range starts {
+		if c := cost(e); c > 0 {
+			grants = append(grants, ratelimit.Grant{At: e.GrantUs, Cost: c})
+			sum += c
+		}
+	}
+	rs, err := ratelimit.ParseRates(rates)
+	s.must(err)
+	for _, r := range rs {
+		if err := ratelimit.Check(r, grants); err != nil {
+			s.Errorf("%s, %s: %v", what, r, err)
+		}
+	}
+	return sum
+}
+
+// span is one run as the journal has it; end is 0 while it runs.
+type span struct{ from, to int64 }
+
+// runs are the spans of what keep holds for; a run that has no finish ends with its
+// process, or now.
+func (s *site) runs(keep func(proc.Entry) bool, died map[int]int64) []span {
+	var out []span
+	open := make(map[int64]int)
+	for _, e := range s.journal.Entries() {
+		if !keep(e) {
+			continue
+		}
+		if i, ok := open[e.Fence]; ok && e.Event == "finish" {
+			out[i].to = e.MonoNs
+			continue
+		}
+		open[e.Fence] = len(out)
+		end := int64(1<<63 - 1)
+		if at, ok := died[e.PID]; ok {
+			end = at
+		}
+		out = append(out, span{e.MonoNs, end})
+	}
+	return out
+}
+
+// most is how many spans lie over one instant at most.
+func most(spans []span) int {
+	type edge struct {
+		at   int64
+		step int
+	}
+	var edges []edge
+	for _, x := range spans {
+		edges = append(edges, edge{x.from, 1}, edge{x.to, -1})
+	}
+	slices.SortFunc(edges, func(a, b edge) int {
+		if a.at != b.at {
+			return int(min(max(a.at-b.at, -1), 1))
+		}
+		return a.step - b.step
+	})
+	now, top := 0, 0
+	for _, e := range edges {
+		now += e.step
+		top = max(top, now)
+	}
+	return top
+}
+
+// monotonic is the clock of the journal.
+func monotonic(t *testing.T) int64 {
+	t.Helper()
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		t.Fatal(err)
+	}
+	return ts.Nano()
+}
+
+// three starts three workers of one file.
+func (s *site) three(file string, args ...string) []*proc.Process {
+	s.Helper()
+	var out []*proc.Process
+	for range 3 {
+		out = append(out, proc.Worker(s, file, args...))
+	}
+	return out
+}
+
+func (s *site) rates(text string) ratelimit.Rates {
+	s.Helper()
+	rs, err := ratelimit.ParseRates(text)
+	s.must(err)
+	return rs
+}
+
+// newLimit makes a named limit that no file declares.
+func (s *site) newLimit(name, rates string) {
+	s.Helper()
+	rs := s.rates(rates)
+	_, err := s.client.SetLimit(s.ctx(), name, scheduler.LimitChange{Rates: &rs})
+	s.must(err)
+}
+
+// newQueue makes a queue under limits that no file declares; it keeps every task.
+func (s *site) newQueue(name string, limits ...string) {
+	s.Helper()
+	spec := scheduler.DefaultQueue("echo")
+	spec.Limits, spec.History = limits, 200_000
+	_, err := s.client.CreateQueue(s.ctx(), name, spec)
+	s.must(err)
+}
+
+// submitKeys puts n tasks of one payload for each key into a queue, the keys by turns.
+func (s *site) submitKeys(queue string, n int, payload string, keys ...string) []string {
+	s.Helper()
+	var tasks []scheduler.SubmitRequest
+	for range n {
+		for _, key := range keys {
+			tasks = append(tasks, scheduler.SubmitRequest{Key: key, Payload: []byte(payload)})
+		}
+	}
+	receipts, err := s.client.SubmitMany(s.ctx(), queue, tasks)
+	s.must(err)
+	var ids []string
+	for _, r := range receipts {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
+// one is the cost of a start where each costs a token.
+func one(proc.Entry) int64 { return 1 }
+
+// share counts starts by queue, and says when the first and the last was granted.
+func share(starts []proc.Entry) (n map[string]int, first, last int64) {
+	n = make(map[string]int)
+	first = starts[0].GrantUs
+	for _, e := range starts {
+		n[e.Queue]++
+		first, last = min(first, e.GrantUs), max(last, e.GrantUs)
+	}
+	return n, first, last
+}
+
+// used is the part of all that a rate allows over a span, from a full bucket on, that
+// was granted.
+func (s *site) used(rate string, n int, first, last int64) float64 {
+	s.Helper()
+	r := s.rates(rate)[0]
+	return float64(n) / (float64(r.Burst) + float64(last-first)*float64(r.N)/float64(r.Period.Microseconds()))
+}
+
+// accounted demands that what a limit spent is what the starts under it cost, and what
+// it counts as wasted. Without a fault nothing is; a machine that stands still, so that
+// starts come late, is one: a worker hands back what it would start 250 ms late.
+func (s *site) accounted(what string, spent, wasted, cost int64) {
+	s.Helper()
+	if spent-wasted != cost {
+		s.Errorf("%s: %d tokens spent, %d wasted; the starts cost %d", what, spent, wasted, cost)
+	}
+	if wasted == 0 {
+		return
+	}
+	var latest time.Duration
+	for _, e := range s.journal.Starts() {
+		latest = max(latest, e.Late())
+	}
+	if latest < 100*time.Millisecond {
+		s.Errorf("%s: %d tokens wasted, though no start came later than %v", what, wasted, latest)
+	}
+	s.Logf("figure: %s: the machine stood still, the latest start was %v late: %d tokens wasted", what, latest, wasted)
+}
