@@ -42,6 +42,8 @@ var (
 	wakeLua string
 	//go:embed limit.lua
 	limitLua string
+	//go:embed take_plain.lua
+	takePlainLua string
 	//go:embed take.lua
 	takeLua string
 	//go:embed sweep.lua
@@ -49,7 +51,7 @@ var (
 )
 
 var (
-	takeScript   = newScript(takeLua)
+	takeScript   = compose(bucketLua + takePlainLua + bucketsLua + LimitLua + takeLua)
 	peekScript   = newScript(PeekLua)
 	setScript    = newScript(SetLua)
 	resetScript  = newScript(ResetLua)
@@ -60,8 +62,9 @@ var (
 // script is Lua that runs at most once for each call of run.
 type script struct{ src, hash string }
 
-func newScript(verb string) *script {
-	src := BucketLua + LimitLua + verb
+func newScript(verb string) *script { return compose(BucketLua + LimitLua + verb) }
+
+func compose(src string) *script {
 	src = LuaKeys(src, KeyParts) + ClockLua + src
 	return &script{src: src, hash: redis.NewScript(src).Hash()}
 }
