@@ -58,6 +58,8 @@ func TestCapsThroughKills(t *testing.T) {
 	}
 	workers := s.three(file)
 	fill()
+	s.journal.WaitStarts(30, 10*time.Second)
+	began := monotonic(t)
 	died := make(map[int]int64) // plugin processes, and when they were gone
 	for i := range kills {
 		s.journal.WaitStarts(len(s.journal.Starts())+20, 20*time.Second)
@@ -81,17 +83,14 @@ func TestCapsThroughKills(t *testing.T) {
 	to := monotonic(t)
 	for _, p := range places {
 		runs := s.runs(p.under, died)
-		busy := int64(0)
-		for _, r := range runs {
-			busy += max(0, min(r.to, to)-max(r.from, from))
-		}
-		used, top := float64(busy)/float64(to-from), most(runs)
-		t.Logf("figure: %s: %.2f of %d places used after %d kills, at most %d at once", p.what, used, p.cap, kills, top)
+		through, used, top := busy(held(runs), began, from), busy(runs, from, to), most(runs)
+		t.Logf("figure: %s: of %d places %.2f used through %d kills, %.2f after them, at most %d at once", p.what, p.cap, through, kills, used, top)
 		if top > p.cap {
 			t.Errorf("%s: %d ran at once of %d", p.what, top, p.cap)
 		}
-		if p.full && (used < 0.85*float64(p.cap) || top < p.cap) {
-			t.Errorf("%s: only %.2f of %d places are used while there is work, at most %d at once", p.what, used, p.cap, top)
+		if least := 0.85 * float64(p.cap); p.full && (through < least || used < least || top < p.cap) {
+			t.Errorf("%s: of %d places only %.2f are used through kills, %.2f after them, though there is work; at most %d at once",
+				p.what, p.cap, through, used, top)
 		}
 	}
 	for _, q := range []string{"a", "alone"} {

@@ -50,11 +50,15 @@ func (s *site) holds(what, rates string, starts []proc.Entry, cost func(proc.Ent
 	return sum
 }
 
-// span is one run as the journal has it; end is 0 while it runs.
-type span struct{ from, to int64 }
+// span is one run as the journal has it.
+type span struct {
+	task     string
+	from, to int64
+	killed   bool // it has no finish: it ended with its process
+}
 
 // runs are the spans of what keep holds for; a run that has no finish ends with its
-// process, or now.
+// process, or has not ended.
 func (s *site) runs(keep func(proc.Entry) bool, died map[int]int64) []span {
 	var out []span
 	open := make(map[int64]int)
@@ -63,17 +67,40 @@ func (s *site) runs(keep func(proc.Entry) bool, died map[int]int64) []span {
 			continue
 		}
 		if i, ok := open[e.Fence]; ok && e.Event == "finish" {
-			out[i].to = e.MonoNs
+			out[i].to, out[i].killed = e.MonoNs, false
 			continue
 		}
 		open[e.Fence] = len(out)
-		end := int64(1<<63 - 1)
-		if at, ok := died[e.PID]; ok {
-			end = at
+		end, killed := died[e.PID]
+		if !killed {
+			end = 1<<63 - 1
 		}
-		out = append(out, span{e.MonoNs, end})
+		out = append(out, span{e.Task, e.MonoNs, end, killed})
 	}
 	return out
+}
+
+// held are runs with those that were killed until their task runs again: about so long
+// the place of a dead worker's task is held.
+func held(runs []span) []span {
+	out := slices.Clone(runs)
+	last := make(map[string]int)
+	for i, r := range out {
+		if k, ok := last[r.task]; ok && out[k].killed {
+			out[k].to = r.from
+		}
+		last[r.task] = i
+	}
+	return out
+}
+
+// busy is how many of the spans lie over an instant between two, on average.
+func busy(spans []span, from, to int64) float64 {
+	var sum int64
+	for _, x := range spans {
+		sum += max(0, min(x.to, to)-max(x.from, from))
+	}
+	return float64(sum) / float64(to-from)
 }
 
 // most is how many spans lie over one instant at most.

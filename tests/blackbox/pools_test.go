@@ -31,7 +31,7 @@ func TestSharedLimitOverPools(t *testing.T) {
 	for _, q := range []string{"c", "a", "b"} {
 		s.must(s.client.Resume(s.ctx(), q))
 	}
-	equal := func(starts []proc.Entry, queues ...string) {
+	equal := func(rate string, starts []proc.Entry, queues ...string) {
 		t.Helper()
 		n, first, last := share(starts)
 		used := s.used(rate, len(starts), first, last)
@@ -47,7 +47,7 @@ func TestSharedLimitOverPools(t *testing.T) {
 		}
 	}
 	starts := s.journal.WaitStarts(500, 60*time.Second)
-	equal(starts, "a", "b")
+	equal(rate, starts, "a", "b")
 	if n := len(s.journal.Starts(proc.OfQueue("c"))); n != 0 {
 		t.Errorf("%d starts of the pool that has no worker", n)
 	}
@@ -55,6 +55,6 @@ func TestSharedLimitOverPools(t *testing.T) {
 	s.journal.WaitStarts(len(s.journal.Starts())+100, 20*time.Second) // it has its turns by then
 	before := len(s.journal.Starts())
 	starts = s.journal.WaitStarts(before+500, 60*time.Second)[before:]
-	equal(starts, "a", "b", "c")
+	equal("40/1s", starts, "a", "b", "c") // nothing is saved up by then
 	s.holds("limit api", rate, s.journal.Starts(), one)
 }
