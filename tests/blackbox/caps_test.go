@@ -42,7 +42,7 @@ func TestCapsThroughKills(t *testing.T) {
 		{"key narrow", 2, ofKey("keys", "narrow"), true},
 		{"key wide", 4, ofKey("keys", "wide"), true},
 	}
-	const payload = `{"sleep":"200ms"}`
+	const payload = `{"sleep":"500ms"}`
 	fill := func() { // no queue runs empty until the next time
 		for _, q := range []string{"a", "alone"} {
 			if s.show(q).Waiting < 150 {
@@ -79,7 +79,7 @@ func TestCapsThroughKills(t *testing.T) {
 	s.journal.WaitStarts(len(s.journal.Starts())+50, 20*time.Second) // the places that came free are taken
 	fill()
 	from, seen := monotonic(t), len(s.journal.Finishes())
-	proc.Eventually(t, 30*time.Second, "three hundred more finish", func() bool { return len(s.journal.Finishes()) > seen+300 })
+	proc.Eventually(t, 30*time.Second, "150 more finish", func() bool { return len(s.journal.Finishes()) > seen+150 })
 	to := monotonic(t)
 	for _, p := range places {
 		runs := s.runs(p.under, died)

@@ -75,8 +75,9 @@ func TestKeysByWeight(t *testing.T) {
 		"exception \"b\" {\nweight = 2\n}", "exception \"c\" {\nweight = 4\n}"))
 	s.three(file)
 	weights := map[string]int{"a": 1, "b": 2, "c": 4}
+	var ids []string
 	for key, w := range weights {
-		s.submitKeys("calls", 1100*w, "{}", key)
+		ids = append(ids, s.submitKeys("calls", 1100*w, "{}", key)...)
 	}
 	s.must(s.client.Resume(s.ctx(), "calls"))
 	starts := s.journal.WaitStarts(7700, 60*time.Second)
@@ -100,7 +101,7 @@ func TestKeysByWeight(t *testing.T) {
 	s.holds("queue calls", "1500/1s", starts, one)
 	s.waitDone("calls", 7700, 10*time.Second)
 	q := s.show("calls")
-	s.accounted("queue calls", q.TokensSpent, q.TokensWasted, 7700)
+	s.accounted("queue calls", q.TokensSpent, q.TokensWasted, ofTasks(ids...))
 }
 
 // A key that waits for its own limit takes no token of others, and none of them waits.
@@ -114,8 +115,7 @@ func TestBlockedKeysDelayNobody(t *testing.T) {
 	for i := range 200 {
 		blocked = append(blocked, fmt.Sprint("k", i))
 	}
-	s.submitKeys("calls", 5, "{}", blocked...)
-	s.submitKeys("calls", 400, "{}", "free")
+	ids := append(s.submitKeys("calls", 5, "{}", blocked...), s.submitKeys("calls", 400, "{}", "free")...)
 	s.must(s.client.Resume(s.ctx(), "calls"))
 	starts := s.journal.WaitStarts(600, 30*time.Second) // one of each that is blocked, and all of the free one
 	_, first, last := share(starts)
@@ -129,7 +129,7 @@ func TestBlockedKeysDelayNobody(t *testing.T) {
 		t.Errorf("%d wait, not 800", n)
 	}
 	api := s.limit("api")
-	s.accounted("limit api", api.Spent, api.Wasted, 600)
+	s.accounted("limit api", api.Spent, api.Wasted, ofTasks(ids...))
 	var none scheduler.KeySpec // the default goes: all start, by turns
 	none.Weight = 1
 	key := &none

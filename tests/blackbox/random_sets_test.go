@@ -202,19 +202,16 @@ func (d *draw) judge(lifted int64) (before int) {
 		if top := most(runs); b.cap > 0 && top > b.cap {
 			d.Errorf("%s: %d ran at once of %d", what, top, b.cap)
 		}
-		var spent, running int64
-		for _, c := range b.costs { // every task has started, once
-			spent += c
-		}
+		running, cost := int64(0), func(task string) int64 { return b.costs[task] }
 		kind, name, _ := strings.Cut(what, " ")
 		switch kind {
 		case "queue":
 			q := d.show(name)
-			d.accounted(what, q.TokensSpent, q.TokensWasted, spent)
+			d.accounted(what, q.TokensSpent, q.TokensWasted, cost)
 			running = q.Running
 		case "limit":
 			l := d.limit(name)
-			d.accounted(what, l.Spent, l.Wasted, spent)
+			d.accounted(what, l.Spent, l.Wasted, cost)
 			running = l.Running
 		}
 		if running != 0 {

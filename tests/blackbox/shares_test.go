@@ -35,8 +35,9 @@ func TestLimitSharedByManyQueues(t *testing.T) {
 	}
 	used := s.used(rate, len(starts), first, last)
 	t.Logf("figure: %d starts of %d queues, each %d to %d; %.2f %% of the limit used", len(starts), queues, least, top, 100*used)
-	if top-least > 1 && float64(top-least) > 0.05*float64(len(starts))/queues {
-		t.Errorf("the shares go from %d to %d", least, top)
+	fair := float64(len(starts)) / queues
+	if off := max(1, 0.05*fair); float64(least) < fair-off || float64(top) > fair+off {
+		t.Errorf("the shares go from %d to %d; each is %.1f", least, top, fair)
 	}
 	if used < 0.995 {
 		t.Errorf("%.2f %% of the limit are used", 100*used)
