@@ -88,9 +88,12 @@ func TestCapsThroughKills(t *testing.T) {
 		if top > p.cap {
 			t.Errorf("%s: %d ran at once of %d", p.what, top, p.cap)
 		}
-		if least := 0.85 * float64(p.cap); p.full && (through < least || used < least || top < p.cap) {
-			t.Errorf("%s: of %d places only %.2f are used through kills, %.2f after them, though there is work; at most %d at once",
-				p.what, p.cap, through, used, top)
+		// on a busy machine it takes a while until a place that came free is taken again
+		if least := 0.7 * float64(p.cap); p.full && (through < least || used < least) {
+			t.Errorf("%s: of %d places only %.2f are used through kills, %.2f after them, though there is work", p.what, p.cap, through, used)
+		}
+		if n := most(within(runs, from, to)); p.full && n < p.cap {
+			t.Errorf("%s: after the kills at most %d run at once of %d, though there is work", p.what, n, p.cap)
 		}
 	}
 	for _, q := range []string{"a", "alone"} {

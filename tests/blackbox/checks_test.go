@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -101,6 +102,11 @@ func busy(spans []span, from, to int64) float64 {
 		sum += max(0, min(x.to, to)-max(x.from, from))
 	}
 	return float64(sum) / float64(to-from)
+}
+
+// within are the spans that lie over some instant between two.
+func within(spans []span, from, to int64) []span {
+	return slices.DeleteFunc(slices.Clone(spans), func(x span) bool { return x.to < from || x.from > to })
 }
 
 // most is how many spans lie over one instant at most.
@@ -202,6 +208,16 @@ func share(starts []proc.Entry) (n map[string]int, first, last int64) {
 		first, last = min(first, e.GrantUs), max(last, e.GrantUs)
 	}
 	return n, first, last
+}
+
+// longest is the longest time from one grant to the next: a limit that is not used up is
+// told by it from a machine that stands still.
+func longest(starts []proc.Entry) (gap time.Duration) {
+	starts = slices.SortedFunc(slices.Values(starts), byGrant)
+	for i := 1; i < len(starts); i++ {
+		gap = max(gap, time.Duration(starts[i].GrantUs-starts[i-1].GrantUs)*time.Microsecond)
+	}
+	return gap
 }
 
 // used is the part of all that a rate allows over a span, from a full bucket on, that

@@ -43,7 +43,7 @@ func TestSharedLimitOverPools(t *testing.T) {
 			}
 		}
 		if used < 0.98 {
-			t.Errorf("%.2f %% of the limit are used", 100*used)
+			t.Errorf("%.2f %% of the limit are used; the longest without a start was %v", 100*used, longest(starts))
 		}
 	}
 	starts := s.journal.WaitStarts(500, 60*time.Second)

@@ -40,7 +40,7 @@ func TestLimitSharedByManyQueues(t *testing.T) {
 		t.Errorf("the shares go from %d to %d; each is %.1f", least, top, fair)
 	}
 	if used < 0.995 {
-		t.Errorf("%.2f %% of the limit are used", 100*used)
+		t.Errorf("%.2f %% of the limit are used; the longest without a start was %v", 100*used, longest(starts))
 	}
 }
 
