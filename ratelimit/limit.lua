@@ -68,7 +68,9 @@ local function use_limits()
   -- queue with this turn, and what blocks until then. What is kept for another queue, and
   -- what a take with an older turn asks for, is not there for it.
   function limit_at(l, c, queue, turn)
-    if l.cap > 0 and l.running >= l.cap then
+    if c == 0 then
+      return 0 -- not under it
+    elseif l.cap > 0 and l.running >= l.cap then
       return NEVER, 'concurrency'
     end
     local at = buckets_at(l.b, c)

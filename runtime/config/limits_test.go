@@ -94,7 +94,7 @@ func TestManyLimits(t *testing.T) {
 	if diags.Len() != 4000 {
 		t.Errorf("%d diagnostics, want 4000: %v", diags.Len(), diags.Err())
 	}
-	if took := time.Since(start); took > 20*time.Second {
+	if took := time.Since(start); took > 2*time.Minute {
 		t.Errorf("took %v", took)
 	}
 }

@@ -103,7 +103,7 @@ local function bulk(q, n, by)
   return taken
 end
 
--- plain takes up to n tasks of a queue that is under no named limit and start by then.
+-- plain takes up to n tasks of a queue that are under no named limit and start by then.
 local function plain(q, n, by)
   local taken = 0
   while taken < n and claim.room > 0 do
@@ -116,10 +116,14 @@ local function plain(q, n, by)
       claim.room = 0
       break
     end
+    if q.limits and slowest(q, now, t.costs) then
+      q.own, q.left = nil, true -- this one is under a limit: it goes there
+      break
+    end
     take(q, t, at, now)
     q.own = nil
     taken = taken + 1
-    if not q.keys and not q.dear and q.cap == 0 and not q.b[2] and not q.b.till then
+    if not q.keys and not q.dear and not q.limits and q.cap == 0 and not q.b[2] and not q.b.till then
       taken = taken + bulk(q, n - taken, by)
     end
   end
@@ -148,15 +152,18 @@ local function gather(index, by)
       local q = open_queue(c.loaded, entry, index.base, now)
       if not q then
         redis.call('ZREM', K.DUE .. index.base, entry)
-      elseif not q.limits then
-        list[#list + 1] = q
+      elseif not q.lined then
+        local t = q.limits and q.dear and candidate(q, 1, by, now)
+        local where = q.limits and slowest(q, now, t and t.costs)
+        if where then
+          q.lined, wanting = true, wanting + 1
+          use_turns()
+          line_add(open_limit(where, c), q.turn, entry, index)
+        else
+          list[#list + 1] = q
+        end
       else
         wanting = wanting + 1
-        use_turns()
-        if not q.lined then
-          q.lined = true
-          line_add(open_limit(slowest(q, now), c), q.turn, entry, index)
-        end
       end
     end
   end
@@ -279,7 +286,7 @@ for _, q in ipairs(c.loaded) do
   save_supply(q, now)
   local n = #q.seqs
   if q.limits then
-    if n > 0 or q.lined or q.left or q.where then
+    if n > 0 or q.lined or q.left or q.where or q.own then
       place_queue(q, now, true, q.own, q.where)
     end
   else -- one that was ready and got nothing keeps its turn

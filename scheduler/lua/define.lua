@@ -165,7 +165,7 @@ end
 if not exists then
   local first = {}
   for field in string.gmatch('index rate bucket frozen held waiting running later front seq big work gone cap exempt dear '
-    .. 'over limits place turn key vt spent attempts retry_min retry_max jitter done failed dead wasted no debt '
+    .. 'over limits place turn key vt spent upto attempts retry_min retry_max jitter done failed dead wasted no debt '
     .. 'history ended own last_id max_length used', '%S+') do
     first[#first + 1] = field
     first[#first + 1] = new[field] or (string.find('bucket held over limits place key', field, 1, true) and '' or '0')

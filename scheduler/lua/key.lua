@@ -132,7 +132,7 @@ local function use_keys()
 
   -- key_place is where a key belongs, and the instant of its next task. has says whether it
   -- has work (nil: as before), at that instant (nil: worked out for cost 1).
-  function key_place(k, now)
+  function key_place(q, k, now)
     local has = k.has
     if has == nil then
       has = k.place ~= '-'
@@ -140,7 +140,7 @@ local function use_keys()
     if not has then
       return '-'
     end
-    local at = k.at or key_at(k, 1)
+    local at = k.at or key_at(k, q.dear and 0 or 1)
     return at <= now and 'r' or at < NEVER and 'l' or 'f', at
   end
 
@@ -151,7 +151,7 @@ local function use_keys()
     local out = {r = {}, l = {}, f = {}}
     for _, k in ipairs(list) do
       local was = k.place
-      local place, at = key_place(k, now)
+      local place, at = key_place(q, k, now)
       if was ~= place and out[was] then
         table.insert(out[was], k.name)
       end

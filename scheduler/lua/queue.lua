@@ -12,7 +12,7 @@
 -- list, and each field is looked for from its beginning: define.lua has these first.
 local function load_queue(name, now)
   local v = redis.call('HMGET', K.QUEUE .. name, 'index', 'rate', 'bucket', 'frozen', 'held', 'waiting', 'running',
-    'later', 'front', 'seq', 'big', 'work', 'gone', 'cap', 'exempt', 'dear', 'over', 'limits', 'place', 'turn', 'key', 'vt', 'spent')
+    'later', 'front', 'seq', 'big', 'work', 'gone', 'cap', 'exempt', 'dear', 'over', 'limits', 'place', 'turn', 'key', 'vt', 'spent', 'upto')
   if not v[1] then
     return nil
   end
@@ -24,6 +24,7 @@ local function load_queue(name, now)
     cap = tonumber(v[14]) or 0, exempt = tonumber(v[15]) or 0, -- running tasks that are not under its own limit
     dear = v[16] == '1', -- has had tasks that cost other than 1
     place = v[19] or '', turn = tonumber(v[20]) or 0, spent = tonumber(v[23]) or 0,
+    upto = tonumber(v[24]) or 0, -- start of the last task granted, where tasks cost differently
   }
   local keyed = v[21] and v[21] ~= ''
   if q.b.damaged or keyed and not string.find(v[21], '^%d+ %d+ ') then
@@ -59,15 +60,20 @@ local function full_cap(q)
   return q.cap > 0 and q.running - q.exempt >= q.cap
 end
 
--- head_cost is what the first waiting task costs of the queue's own limit, where it may
--- differ from 1.
-local function head_cost(q)
-  if not q.dear or q.keys then
-    return 1 -- a claim that finds it otherwise notes the instant
+-- head_costs are those of the first waiting task, where they may differ from 1. With keys
+-- it is not known which is first: then they are none, so that no instant is too late; a
+-- claim that finds it otherwise notes the right one.
+local NO_COSTS = {all = 0}
+
+local function head_costs(q)
+  if not q.dear then
+    return nil
+  elseif q.keys then
+    return NO_COSTS
   end
   local id = q.front > 0 and redis.call('ZRANGE', K.FRONT .. q.name, 0, 0)[1] or redis.call('LINDEX', K.WAIT .. q.name, 0)
   local rec = id and redis.call('HGET', K.TASKS .. q.name, id)
-  return rec and task_cost(task_costs(rec), 'queue') or 1
+  return rec and task_costs(rec) or nil
 end
 
 -- next_at returns the earliest instant at which its own limits make it worth asking for
@@ -89,10 +95,11 @@ local function next_at(q, now)
     end
     t = math.max(now, first)
   end
-  if full_cap(q) then
+  local c = task_cost(head_costs(q), 'queue')
+  if c > 0 and full_cap(q) then
     return nil
   end
-  local at = q.waiting > 0 and buckets_at(q.b, head_cost(q)) or q.b.frozen
+  local at = q.waiting > 0 and c > 0 and buckets_at(q.b, c) or q.b.frozen
   if at >= NEVER then
     return nil
   end
@@ -110,17 +117,20 @@ local function limits_there(q, now)
   return true
 end
 
--- slowest is the limit at which the queue waits: of those that it names, the one that
--- refills slowest. One without a rate is fastest.
-local function slowest(q, now)
+-- slowest is the limit at which the queue waits: of those that it names and that its
+-- first task is under, the one that refills slowest. One without a rate is fastest. nil
+-- when the task is under none of them.
+local function slowest(q, now, costs)
   local name, least
   for _, n in ipairs(q.limits) do
-    local speed = math.huge
-    for _, r in ipairs(limit_load(n, now).b) do
-      speed = math.min(speed, r[1] / r[2])
-    end
-    if not least or speed < least then
-      name, least = n, speed
+    if not costs or task_cost(costs, n) > 0 then
+      local speed = math.huge
+      for _, r in ipairs(limit_load(n, now).b) do
+        speed = math.min(speed, r[1] / r[2])
+      end
+      if not least or speed < least then
+        name, least = n, speed
+      end
     end
   end
   return name
@@ -132,13 +142,17 @@ end
 -- it stays where it waits, or waits at its slowest.
 local function place_queue(q, now, served, own, where)
   local t = own or next_at(q, now)
+  if own and q.keys and q.later > 0 then -- one that is scheduled may be of a key that is not blocked
+    t = math.min(own, math.max(now, tonumber(redis.call('ZRANGE', K.LATER .. q.name, 0, 0, 'WITHSCORES')[2])))
+  end
   if t and (t >= NEVER or q.limits and not limits_there(q, now)) then
     t = nil
   end
   if not t or t > now or not q.limits then
     where = nil
   else
-    where = where or (q.place ~= '' and q.place) or slowest(q, now)
+    local costs = not q.keys and head_costs(q) or nil
+    where = where or (q.place ~= '' and task_cost(costs, q.place) > 0 and q.place) or slowest(q, now, costs)
   end
   if where and q.place == where and served then -- it stays there, with its new turn
     limit_wait(where, q.index, q.name, q.turn, true)
@@ -155,7 +169,7 @@ local function place_queue(q, now, served, own, where)
     redis.call('ZREM', K.DUE .. q.index, q.name)
     limit_wait(where, q.index, q.name, q.turn)
     local l = limit_load(where, now)
-    local at = limit_at(l, 1, q.name, q.turn)
+    local at = limit_at(l, q.dear and 0 or 1, q.name, q.turn) -- no later than the true one
     if at >= NEVER then
       return nil
     end

@@ -276,8 +276,10 @@ end
 -- which the queue's own limits and its key let it start; or nil and the instant at which
 -- to look again (nil: not before a settle or a submit).
 local function candidate(q, n, by, now)
-  if q.cap > 0 and full_cap(q) or q.waiting == 0 then
-    return nil, q.waiting > 0 and NEVER or nil
+  if q.waiting == 0 then
+    return nil
+  elseif q.cap > 0 and not q.dear and full_cap(q) then
+    return nil, NEVER
   end
   local t, at
   if q.keys then
@@ -290,8 +292,14 @@ local function candidate(q, n, by, now)
   end
   local c = t.costs and task_cost(t.costs, 'queue') or 1
   local own = c > 0 and buckets_at(q.b, c) or q.b.frozen
+  if c > 0 and q.cap > 0 and full_cap(q) then
+    own = NEVER
+  end
   if own > at then
     at = own
+  end
+  if q.dear and not q.keys and q.upto > at then
+    at = q.upto -- a cheap task does not start before the dear one that was first
   end
   return t, at < now and now or at
 end
@@ -300,7 +308,7 @@ end
 -- limit or a key applies, no named limit would be full then, and none keeps tokens for
 -- somebody who may come before.
 local function reserved(q, t, at)
-  if t.key and t.key.cap > 0 then
+  if t.key and (t.key.cap > 0 or q.dear) then -- a dear task of a key would be overtaken by a cheap one
     return false
   end
   for _, name in ipairs(q.limits or {}) do
@@ -322,7 +330,7 @@ local function take(q, t, at, now)
   else
     q.exempt = q.exempt + 1
   end
-  q.spent = q.spent + c
+  q.spent, q.upto = q.spent + c, at
   local id, rec, seq, k, from = t.id, t.rec, t.seq, t.key, q
   local n = #q.seqs + 1
   if t.costs or k or q.limits then
@@ -373,7 +381,7 @@ local function save_supply(q, now)
       if k.took_list > 0 then
         redis.call('LTRIM', K.LANE .. key, k.took_list, -1)
       end
-      if k.took_front + k.took_list > 0 or key_place(k, now) ~= k.place then
+      if k.took_front + k.took_list > 0 or key_place(q, k, now) ~= k.place then
         list[#list + 1] = k
       end
     end
@@ -394,6 +402,7 @@ local function save_supply(q, now)
       'front', q.keys and 0 or q.front - q.took_front, 'spent', string.format('%.0f', q.spent), 'exempt', q.exempt,
       'turn', string.format('%.0f', q.turn), 'vt', string.format('%.0f', q.vt or 0), queue_bucket(q))
     if q.dear then -- else as many starts as tokens
+      redis.call('HSET', K.QUEUE .. q.name, 'upto', string.format('%.0f', q.upto))
       redis.call('HINCRBY', K.QUEUE .. q.name, 'starts', n)
     end
   end

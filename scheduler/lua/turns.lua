@@ -267,9 +267,13 @@ local function use_turns()
       take(q, t, at, c.now)
       best.index.quota, best.index.h.slots, c.most = best.index.quota - 1, best.index.h.slots - 1, c.most - 1
       l.known, l.ver = nil, l.ver + 1
-      local m = open_limit(slowest(q, c.now), c)
-      q.where, q.own, q.left = m.name, nil, nil
-      line_add(m, q.turn, q.name, best.index)
+      local following = q.dear and candidate(q, 1, by, c.now)
+      q.where, q.own, q.left = slowest(q, c.now, following and following.costs), nil, nil
+      if q.where then
+        line_add(open_limit(q.where, c), q.turn, q.name, best.index)
+      else
+        q.left = true
+      end
     end
   end
 
