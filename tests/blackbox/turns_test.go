@@ -20,8 +20,8 @@ type contended struct {
 
 // run returns the starts until so many under slow are there; who waits is there before
 // the first worker.
-func (c contended) run(t *testing.T) (s *site, starts []proc.Entry) {
-	s = newSite(t)
+func (c contended) run(t *testing.T) []proc.Entry {
+	s := newSite(t)
 	s.newLimit("slow", c.slow)
 	s.newLimit("fast", c.fast)
 	for i := range c.both {
@@ -38,7 +38,7 @@ func (c contended) run(t *testing.T) (s *site, starts []proc.Entry) {
 	proc.Eventually(t, 90*time.Second, fmt.Sprint(c.starts, " starts under slow"), func() bool {
 		return len(s.journal.Starts(underSlow)) >= c.starts
 	})
-	starts = s.journal.Starts()
+	starts := s.journal.Starts()
 	s.holds("limit slow", c.slow, s.journal.Starts(underSlow), one)
 	s.holds("limit fast", c.fast, s.journal.Starts(func(e proc.Entry) bool { return e.Queue != "a" }), one)
 	n, first, last := share(starts)
@@ -48,7 +48,7 @@ func (c contended) run(t *testing.T) (s *site, starts []proc.Entry) {
 	if slow < 0.95 || fast < 0.95 {
 		t.Errorf("slow is used %.2f %%, fast %.2f %%; the longest without a start under slow was %v", 100*slow, 100*fast, longest(s.journal.Starts(underSlow)))
 	}
-	return s, starts
+	return starts
 }
 
 // A queue under two contended limits gets its turn at the slower one, and neither stands
@@ -56,7 +56,7 @@ func (c contended) run(t *testing.T) (s *site, starts []proc.Entry) {
 func TestQueueUnderTwoContendedLimits(t *testing.T) {
 	t.Parallel()
 	c := contended{slow: "5/1s:5", fast: "8/1s:5", both: 1, starts: 95} // tokens come further apart than the look-ahead
-	_, starts := c.run(t)
+	starts := c.run(t)
 	n, _, _ := share(starts)
 	turn := float64(n["a"]+n["both0"]) / 2
 	t.Logf("figure: %d starts under both limits, the turn at the slower is %.0f", n["both0"], turn)
@@ -69,7 +69,7 @@ func TestQueueUnderTwoContendedLimits(t *testing.T) {
 func TestThousandQueuesUnderTwoContendedLimits(t *testing.T) {
 	t.Parallel()
 	c := contended{slow: "25/1s:5", fast: "50/1s:10", both: 1000, starts: 500}
-	_, starts := c.run(t)
+	starts := c.run(t)
 	n, _, _ := share(starts)
 	turn := float64(len(starts)-n["c"]) / 1001
 	least, most := len(starts), 0
