@@ -13,6 +13,9 @@ import (
 	"github.com/throttlerd/throttlerd/tests/proc"
 )
 
+// lookahead is the default: how far ahead a start may be reserved.
+const lookahead = 50 * time.Millisecond
+
 func limit(name string, attributes ...string) string {
 	out := fmt.Sprintf("limit %q {\n", name)
 	for _, a := range attributes {

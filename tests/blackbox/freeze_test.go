@@ -15,7 +15,7 @@ import (
 func TestThrottledStopsALimit(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	const slowDown, lookahead = 3 * time.Second, 50 * time.Millisecond
+	const slowDown = 3 * time.Second
 	file := s.file(s.echo(), limit("api", `rate = "100/1s:5"`),
 		queue("a", `limits = ["api"]`), queue("b", `limits = ["api"]`), queue("bad", `limits = ["api"]`),
 		queue("keys", `rate = "100/1s:50"`, "key {}"),

@@ -79,7 +79,8 @@ func TestRateForAWhile(t *testing.T) {
 		from, to := o.begin(s, 3*time.Second)
 		began[i] = [2]int64{from, to}
 		ends[i] = o.inForce(s, "when it was set")
-		if until := ends[i].UnixMicro() - (3 * time.Second).Microseconds(); until < from || until > to {
+		// behind what is reserved already, which the look-ahead bounds
+		if at := ends[i].UnixMicro() - (3 * time.Second).Microseconds(); at < from || at > to+lookahead.Microseconds() {
 			t.Errorf("%s: the override ends %v, set between %d and %d", o.what, ends[i], from, to)
 		}
 	}
@@ -118,7 +119,7 @@ func (o override) check(s *site, began [2]int64, end int64) {
 	base, rate := s.rates(o.base)[0], s.rates(o.rate)[0]
 	from := began[0]
 	if rate.N < base.N {
-		from = began[1] + 50_000 // what is reserved stays: a lower rate is in force within the look-ahead
+		from = began[1] + lookahead.Microseconds() // what is reserved stays: a lower rate is in force within the look-ahead
 	}
 	var grants []ratelimit.Grant
 	during, last := 0, int64(0)
