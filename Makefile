@@ -39,8 +39,8 @@ test: programs ## Run all tests, on a real redis-server
 	@$(if $(RACE),,echo "test: no C compiler, so the race detector is off")
 	$(GO) test $(TESTFLAGS) ./...
 
-long: programs ## Run the long versions of some tests: a million lines, minutes of starts, 50 kills
-	THROTTLE_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'ManyLines|ThousandASecond|CapsThroughKills|LimitSharedByManyQueues|RandomSetsUnderThreeWorkers' ./cmd/throttlectl ./tests/blackbox
+long: programs ## Run the long versions of some tests: a million lines, 400 sets of limits, 50 kills
+	THROTTLE_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'ManyLines|ThousandASecond|RandomSetsHold|CapsThroughKills|LimitSharedByManyQueues|RandomSetsUnderThreeWorkers' ./cmd/throttlectl ./scheduler ./tests/blackbox
 
 programs: ## Find redis-server, redis-cli and tmux for the tests, or install them
 	@scripts/programs
