@@ -43,7 +43,7 @@ test: programs ## Run all tests, on a real redis-server
 	$(GO) test $(TESTFLAGS) ./...
 
 long: programs ## Run the long versions of some tests: a million lines, 400 sets of limits, 50 kills
-	THROTTLE_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'ManyLines|ThousandASecond|RandomSetsHold|CapsThroughKills|LimitSharedByManyQueues' ./cmd/throttlectl ./scheduler ./tests/blackbox
+	THROTTLE_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'ManyLines|ThousandASecond|RandomSetsHold|CapsThroughKills|LimitSharedByManyQueues|RandomSetsUnderThreeWorkers' ./cmd/throttlectl ./scheduler ./tests/blackbox
 
 programs: ## Find redis-server, redis-cli and tmux for the tests, or install them
 	@scripts/programs

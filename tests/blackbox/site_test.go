@@ -28,6 +28,7 @@ type site struct {
 	rdb     *redis.Client
 	client  *scheduler.Client
 	journal *proc.Journal
+	workers []*proc.Process // of three
 	files   int
 }
 
