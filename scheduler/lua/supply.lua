@@ -389,7 +389,7 @@ local function take(q, t, at, now)
       k.running = k.running + 1
     end
     q.vt = math.max(q.vt, k.pass)
-    k.pass = q.vt + math.max(1, math.floor(math.max(1, c) * 1000 / k.weight))
+    k.pass = q.vt + math.max(1, math.floor(math.max(1, c, kc) * 1000 / k.weight))
   end
   from.at_task = from.at_task + 1
   if seq then

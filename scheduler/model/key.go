@@ -85,12 +85,13 @@ func (q *Queue) closer(a, b *lane) bool {
 	return x < y || x == y && a.key < b.key
 }
 
-// serve takes the first task off a lane, and moves the lane on by its cost ÷ weight.
+// serve takes the first task off a lane, and moves the lane on by cost ÷ weight: what it
+// costs the queue or the key, whichever is more.
 func (q *Queue) serve(l *lane, at int64) *Task {
 	t := l.waiting[0]
 	l.waiting = l.waiting[1:]
 	l.last = at
 	q.served = max(l.along, q.served)
-	l.along = q.served + float64(max(t.cost(l.limit), 1))/float64(l.weight)
+	l.along = q.served + float64(max(t.cost(t.queue.Own), t.cost(l.limit), 1))/float64(l.weight)
 	return t
 }

@@ -2,8 +2,7 @@
 // when, and what it costs, as docs/decisions/0002-turns-under-several-limits.md has them.
 //
 // It is for reading, and for tests to hold rules against. It keeps everything in plain
-// slices and looks through all of it at every step. The scripts keep indexes; of a queue
-// under several contended limits they know less yet, as that page says. One worker serves
+// slices and looks through all of it at every step. The scripts keep indexes. One worker serves
 // one index (a pool and handler), so all that concerns several (wakes, leases, who else is
 // idle) is not here. It knows no Redis.
 //
