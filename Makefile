@@ -58,8 +58,8 @@ faults-long: programs ## The same for longer: storms for THROTTLE_BUDGET (10m), 
 check: ## Format, vet, staticcheck, import borders, generated code (edits nothing)
 	@GO='$(GO)' scripts/check
 
-bench: build programs ## Measure throughput, latency and idle cost
-	@$(GO) test -tags bench -count=1 -v ./tests/bench
+bench: build programs ## Measure beside asynq, BullMQ and limiters (needs npm); writes docs/benchmarks.md
+	@$(GO) test -tags bench -count=1 -timeout 60m ./tests/bench
 
 generate: ## Write the generated code of the plugin protocol
 	$(GO) -C tools run ./protogen

@@ -30,7 +30,7 @@ const payloadSize = 100
 type rig struct {
 	t      *testing.T
 	srv    *redistest.Server
-	rdb    *redis.Client
+	rdb    redis.UniversalClient
 	client *scheduler.Client
 	worker *exec.Cmd
 	dir    string
@@ -112,8 +112,47 @@ func (r *rig) submit(queue string, n int) {
 	}
 }
 
+// completed is the tasks of a queue that are done.
 func (r *rig) completed(queue string) int64 {
 	n, _ := r.rdb.HGet(context.Background(), "{bench}:q:"+queue, "done").Int64()
+	return n
+}
+
+// done is completed of the queues q0, q1 ..., or of q where there is one.
+func (r *rig) done(queues int) (n int64) {
+	for i := range queues {
+		n += r.completed(fmt.Sprint("q", i))
+	}
+	return n + r.completed("q")
+}
+
+// memory is what Redis holds, in bytes.
+func (r *rig) memory() int64 { return r.info("memory", "used_memory:") }
+
+// commands counts all that Redis has done, inside of scripts too.
+func (r *rig) commands() (n int64) {
+	info, err := r.rdb.Info(context.Background(), "commandstats").Result()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for line := range strings.Lines(info) {
+		if _, rest, ok := strings.Cut(line, "calls="); ok {
+			var k int64
+			_, _ = fmt.Sscan(strings.SplitN(rest, ",", 2)[0], &k)
+			n += k
+		}
+	}
+	return n
+}
+
+func (r *rig) info(section, field string) (n int64) {
+	r.t.Helper()
+	text, err := r.rdb.Info(context.Background(), section).Result()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(text, field)
+	_, _ = fmt.Sscan(rest, &n)
 	return n
 }
 
@@ -185,25 +224,7 @@ func (r *rig) roundTrips() int64 {
 	return n
 }
 
-func (r *rig) claims() int64 {
-	r.t.Helper()
-	ws, err := r.client.Workers(context.Background())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	var n int64
-	for _, w := range ws {
-		c, _ := r.rdb.HGet(context.Background(), "{bench}:worker:"+w.ID, "claim").Int64()
-		n += c
-	}
-	return n
-}
-
 func quantile(v []float64, q float64) float64 {
 	sort.Float64s(v)
 	return v[int(q*float64(len(v)-1))]
-}
-
-func row(what, format string, args ...any) {
-	fmt.Printf("%-46s %s\n", what, fmt.Sprintf(format, args...))
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -118,7 +119,12 @@ func Read(ctx context.Context, rdb redis.UniversalClient, namespace string, queu
 func (s *Snapshot) readRest(ctx context.Context, rdb redis.UniversalClient) error {
 	var err error
 	if c, ok := rdb.(*redis.ClusterClient); ok {
-		err = c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return s.scan(ctx, node) })
+		var one sync.Mutex // they are called side by side
+		err = c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+			one.Lock()
+			defer one.Unlock()
+			return s.scan(ctx, node)
+		})
 	} else {
 		err = s.scan(ctx, rdb)
 	}

@@ -1,0 +1,184 @@
+//go:build bench
+
+package bench
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/throttlerd/throttlerd/tests/redistest"
+)
+
+// line is one row of docs/benchmarks.md.
+type line struct{ what, ours, other, ratio, bar, met string }
+
+var table []line
+
+// bar adds a row that has a bar to meet.
+func bar(what, ours, other, ratio, want string, met bool) {
+	verdict := "no"
+	if met {
+		verdict = "yes"
+	}
+	table = append(table, line{what, ours, other, ratio, want, verdict})
+	fmt.Printf("%-58s %s | %s | %s | bar %s: %s\n", what, ours, other, ratio, want, verdict)
+}
+
+// note adds a row without one.
+func note(what, format string, args ...any) {
+	table = append(table, line{what: what, ours: fmt.Sprintf(format, args...)})
+	fmt.Printf("%-58s %s\n", what, fmt.Sprintf(format, args...))
+}
+
+// TestMain writes docs/benchmarks.md when all was run.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	if part := flag.Lookup("test.run").Value.String(); code == 0 && part == "" {
+		if err := os.WriteFile("../../docs/benchmarks.md", []byte(page()), 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	if dir, err := peerDir(); err == nil {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+func page() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Benchmarks
+
+Written by %[1]smake bench%[1]s; nothing here was typed. Each comparison ran both sides in
+one go, on redis-servers of their own, with 100-byte payloads and a handler that does
+nothing: throttlerd's in a plugin process of its own over gRPC with AutoMTLS, everything at
+its defaults; those of the others in their own process. Ratios count; absolute figures are
+of this machine.
+
+%[2]s
+
+| what | throttlerd | beside it | ratio | bar | met |
+|---|---|---|---|---|---|
+`, "`", machine())
+	for _, l := range table {
+		if l.bar != "" {
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", l.what, l.ours, l.other, l.ratio, l.bar, l.met)
+		}
+	}
+	b.WriteString("\nWhat it is made of:\n\n| what | measured |\n|---|---|\n")
+	for _, l := range table {
+		if l.bar == "" {
+			fmt.Fprintf(&b, "| %s | %s |\n", l.what, l.ours)
+		}
+	}
+	return b.String()
+}
+
+// machine says what this ran on, and which versions.
+func machine() string {
+	out := fmt.Sprintf("%d cores, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, d := range info.Deps {
+			if d.Path == "github.com/redis/go-redis/v9" || d.Path == "github.com/hashicorp/go-plugin" {
+				out += fmt.Sprintf(", %s %s", filepath.Base(strings.TrimSuffix(d.Path, "/v9")), d.Version)
+			}
+		}
+	}
+	if path, argv0, err := redistest.Find(); err == nil {
+		cmd := exec.Command(path, "--version")
+		cmd.Args[0] = argv0
+		if text, err := cmd.Output(); err == nil {
+			if f := strings.Fields(string(text)); len(f) > 2 {
+				out += ", Redis " + strings.TrimPrefix(f[2], "v=")
+			}
+		}
+	}
+	return out + "; asynq 0.26.0, BullMQ 6.7.0, redis_rate 10.0.1, throttled 2.12.0."
+}
+
+// peerFigures are what a run of one of the others found out.
+type peerFigures struct {
+	PerSecond float64 `json:"per_second"`
+	P50       float64 `json:"p50_ms"`
+	P99       float64 `json:"p99_ms"`
+	Bytes     float64 `json:"bytes"`
+	Errors    int     `json:"errors"`
+}
+
+var peerDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "peers") })
+
+var peerProgram = sync.OnceValues(func() (string, error) {
+	dir, err := peerDir()
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "peers")
+	cmd := exec.Command("go", "build", "-o", program, ".")
+	cmd.Dir = "peers"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build peers: %w\n%s", err, out)
+	}
+	return program, nil
+})
+
+var bullScript = sync.OnceValues(func() (string, error) {
+	cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--silent")
+	cmd.Dir = "peers/bullmq"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("install BullMQ: %w\n%s", err, out)
+	}
+	return "peers/bullmq/bench.js", nil
+})
+
+// peer runs one of peers/ on a Redis of its own.
+func peer(t *testing.T, args ...any) peerFigures {
+	t.Helper()
+	program, err := peerProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run(t, program, nil, args)
+}
+
+// bull runs BullMQ likewise.
+func bull(t *testing.T, args ...any) peerFigures {
+	t.Helper()
+	script, err := bullScript()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run(t, "node", []string{script}, args)
+}
+
+func run(t *testing.T, program string, before []string, args []any) (f peerFigures) {
+	t.Helper()
+	srv := redistest.Start(t)
+	defer srv.Kill()
+	words := append(before, srv.Socket())
+	for _, a := range args {
+		words = append(words, fmt.Sprint(a))
+	}
+	cmd := exec.Command(program, words...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err == nil {
+		err = json.Unmarshal(out, &f)
+	}
+	if err != nil {
+		t.Fatalf("%s %v: %v %s", filepath.Base(program), args, err, out)
+	}
+	return f
+}
+
+// times writes a ratio.
+func times(ours, other float64) string { return fmt.Sprintf("%.2f ×", ours/other) }
