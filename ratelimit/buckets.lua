@@ -95,7 +95,7 @@ local function buckets_text(b)
   local out, used = {}, false
   for i = 1, #b do
     used = used or b[i][4] > 0
-    out[i] = string.format('%.0f %.0f', b[i][4], b[i][5])
+    out[i] = string.format('%d %d', b[i][4], b[i][5])
   end
   return used and table.concat(out, ',') or ''
 end

@@ -26,5 +26,5 @@ end
 
 -- clock_write stores what clock_read returned.
 local function clock_write(key, now, off)
-  redis.call('HSET', key, 'off', string.format('%.0f', off), 'last', string.format('%.0f', now))
+  redis.call('HSET', key, 'off', string.format('%d', off), 'last', string.format('%d', now))
 end

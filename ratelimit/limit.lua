@@ -62,11 +62,11 @@ local function use_limits()
     if l.b.reverted then
       redis.call('HDEL', K.LIMIT .. l.name, 'over')
     end
-    redis.call('HSET', K.LIMIT .. l.name, 'bucket', buckets_text(l.b), 'frozen', string.format('%.0f', l.b.frozen),
+    redis.call('HSET', K.LIMIT .. l.name, 'bucket', buckets_text(l.b), 'frozen', string.format('%d', l.b.frozen),
       'running', l.running,
       'keep', l.keep and l.keep.text or '',
-      'ask', l.ask and string.format('%.0f %.0f', l.ask.cost, l.ask.at) or '',
-      'turn', string.format('%.0f', l.turn), 'ahead', string.format('%.0f', l.ahead), 'gave', l.gave and 1 or 0, ...)
+      'ask', l.ask and string.format('%d %d', l.ask.cost, l.ask.at) or '',
+      'turn', string.format('%d', l.turn), 'ahead', string.format('%d', l.ahead), 'gave', l.gave and 1 or 0, ...)
   end
 
   function keep_read(text)
@@ -194,7 +194,7 @@ local function use_limits()
       if at >= NEVER then
         redis.call('ZREM', K.DUE .. index, '@' .. l.name)
       else
-        redis.call('ZADD', K.DUE .. index, string.format('%.0f', math.max(at, now)), '@' .. l.name)
+        redis.call('ZADD', K.DUE .. index, string.format('%d', math.max(at, now)), '@' .. l.name)
       end
     end
     return true, at
@@ -205,7 +205,7 @@ local function use_limits()
   function limit_announce(l, now)
     local k = l.keep
     if k and keep_holds(k) then
-      redis.call('ZADD', K.DUE .. k.index, string.format('%.0f', now), '@' .. k.place)
+      redis.call('ZADD', K.DUE .. k.index, string.format('%d', now), '@' .. k.place)
       announce_at(k.index, k.queue, now, now)
     end
     local waited, at = limit_place(l, now)
@@ -222,7 +222,7 @@ local function use_limits()
   -- already); limit_leave takes it away. Outside of a claim (now is given) the limit is
   -- placed anew: where that queue was first, what it waited for is nothing to the next.
   function limit_wait(name, index, queue, turn, known)
-    redis.call('ZADD', K.WAITERS .. name .. ':' .. index, string.format('%.0f', turn), queue)
+    redis.call('ZADD', K.WAITERS .. name .. ':' .. index, string.format('%d', turn), queue)
     if not known then
       redis.call('SADD', K.WAITED .. name, index)
     end
@@ -253,7 +253,7 @@ local function use_limits()
 
   -- log_edit notes a change by hand in the log of edits, and at its object if there is one.
   function log_edit(key, now, by, what)
-    local line = string.format('%.0f\t%s\t%s', now, by, what)
+    local line = string.format('%d\t%s\t%s', now, by, what)
     if key then
       redis.call('HSET', key, 'edit', line)
     end

@@ -79,7 +79,7 @@ if new.rate ~= (old.rate or '') or during > 0 or ends then
     l.b, at = buckets_change(l.b, new.rate, now)
     l.b.base, l.b.till = base, math.max(at, now) + during
     put[#put + 1] = 'over'
-    put[#put + 1] = string.format('%.0f %s', l.b.till, new.rate)
+    put[#put + 1] = string.format('%d %s', l.b.till, new.rate)
     new.rate = base
   elseif mode == 'set' or not l.b.till then
     l.b, at = buckets_change(l.b, new.rate, now)
@@ -114,7 +114,7 @@ end
 -- tasks that cost more than it could hold may be possible now: a claim finds out
 for _, entry in ipairs(redis.call('SMEMBERS', K.STUCK .. name)) do
   local index, queue = string.match(entry, '^(%S+) (.*)$')
-  redis.call('ZADD', K.DUE .. index, string.format('%.0f', now), queue)
+  redis.call('ZADD', K.DUE .. index, string.format('%d', now), queue)
   wake_for(index, queue)
 end
 redis.call('DEL', K.STUCK .. name)

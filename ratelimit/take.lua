@@ -33,7 +33,7 @@ if buckets_at(l.b, n) < NEVER then
     local turn = limit_idle(l.name, index)
     if turn and turn < l.turn then
       first = math.min(first or turn, turn)
-      before = before + redis.call('ZCOUNT', K.WAITERS .. l.name .. ':' .. index, '-inf', string.format('(%.0f', l.turn))
+      before = before + redis.call('ZCOUNT', K.WAITERS .. l.name .. ':' .. index, '-inf', string.format('(%d', l.turn))
     end
   end
   local at, _

@@ -22,8 +22,8 @@ if N and (plain[3] or '0') == '0' and (plain[4] or '') == '' and (plain[5] or ''
     clock_write(KEYS[1], now, off)
   end
   if granted == 1 then
-    redis.call('HSET', K.LIMIT .. ARGV[1], 'bucket', string.format('%.0f %.0f', F, R),
-      'turn', string.format('%.0f', now), 'spent', string.format('%.0f', (tonumber(plain[7]) or 0) + n))
+    redis.call('HSET', K.LIMIT .. ARGV[1], 'bucket', string.format('%d %d', F, R),
+      'turn', string.format('%d', now), 'spent', string.format('%d', (tonumber(plain[7]) or 0) + n))
   end
   return {granted, bucket_left(N, P, B, F, R, now), wait, now, B}
 end

@@ -24,7 +24,7 @@ var (
 	queueParts = []string{"record", "cost", "key", "queue"}
 	endParts   = append(queueParts[:4:4], "forget", "outcome")
 
-	submitScript   = compose(queueParts, "standing", "submit")
+	submitScript   = finish("submit", lua("submit_plain")+source(queueParts, "standing", "submit"))
 	claimScript    = compose(queueParts, "supply", "turns", "claim")
 	settleScript   = compose(endParts, "settle")
 	tickScript     = compose(endParts, "reap", "discard", "expire", "tick")
@@ -57,29 +57,39 @@ type script struct {
 	name, src, sha string
 }
 
-// compose puts a verb's files together: clock, buckets and limits from ratelimit, the key
-// names, then the files in order.
+// compose makes a verb of its files.
 func compose(parts []string, files ...string) *script {
+	return finish(files[len(files)-1], source(parts, files...))
+}
+
+// source puts a verb's files together: buckets and limits from ratelimit, then the files in
+// order.
+func source(parts []string, files ...string) string {
 	var body strings.Builder
 	for _, f := range append(parts[:len(parts):len(parts)], files...) {
-		src, err := luaFiles.ReadFile("lua/" + f + ".lua")
-		if err != nil {
-			panic(err) // embedded: cannot be missing in a program that was tested
-		}
-		body.Write(src)
+		body.WriteString(lua(f))
 	}
 	src := body.String()
 	if strings.Contains(src, "load_queue") {
 		src = ratelimit.BucketLua + ratelimit.LimitLua + src
 	}
-	src = fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES, MAX_QUEUES = %d, %d, %d\n", maxFreeze.Microseconds(), maxThrottles, maxQueues) + src
-	return finish(files[len(files)-1], src)
+	return fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES, MAX_QUEUES = %d, %d, %d\n", maxFreeze.Microseconds(), maxThrottles, maxQueues) + src
+}
+
+// lua is one file.
+func lua(name string) string {
+	src, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err) // embedded: cannot be missing in a program that was tested
+	}
+	return string(src)
 }
 
 func composeLimit(name, verb string) *script {
 	return finish(name, ratelimit.BucketLua+ratelimit.LimitLua+verb)
 }
 
+// finish puts the key names and the clock in front.
 func finish(name, src string) *script {
 	src = ratelimit.LuaKeys(src, keyParts) + ratelimit.ClockLua + src
 	sum := sha1.Sum([]byte(src))

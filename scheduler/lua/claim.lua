@@ -66,7 +66,7 @@ local function due_entries(index)
     return {}
   end
   if index.only == '' then
-    return redis.call('ZRANGEBYSCORE', K.DUE .. index.base, '-inf', string.format('%.0f', now + c.ahead), 'WITHSCORES',
+    return redis.call('ZRANGEBYSCORE', K.DUE .. index.base, '-inf', string.format('%d', now + c.ahead), 'WITHSCORES',
       'LIMIT', 0, math.min(slots, MAX_QUEUES))
   end
   local entry, t = head(index.name)
@@ -274,7 +274,7 @@ for _, q in ipairs(c.loaded) do
   if #g > 0 then
     for i = 1, #q.seqs do
       run[#run + 1] = g[i * 3 - 2]
-      run[#run + 1] = string.format('%.0f %.0f %d %d %s%s', fence, g[i * 3 - 1], q.seqs[i], number, q.name, q.charges[i] or '')
+      run[#run + 1] = string.format('%d %d %d %d %s%s', fence, g[i * 3 - 1], q.seqs[i], number, q.name, q.charges[i] or '')
       fence = fence + 1
     end
     queues[#queues + 1] = q.name
@@ -297,7 +297,7 @@ for _, q in ipairs(c.loaded) do
       place_queue(q, now, true, q.own, q.where)
     end
     if q.had_moves ~= q.moves then
-      redis.call('HSET', K.QUEUE .. q.name, 'moved', q.moves > 0 and string.format('%d %.0f', q.moves, q.since) or '')
+      redis.call('HSET', K.QUEUE .. q.name, 'moved', q.moves > 0 and string.format('%d %d', q.moves, q.since) or '')
     end
   else -- one that was ready and got nothing keeps its turn
     local t = q.own or next_at(q, now)
@@ -338,7 +338,7 @@ for _, x in ipairs(c.indexes) do
     redis.call('ZADD', K.IDLE .. index, now, worker)
     if next > 0 and (at == 0 or at > next + 1000) then
       mine = 1
-      redis.call('HSET', K.APPOINTMENTS, index, string.format('%.0f %s', next, worker))
+      redis.call('HSET', K.APPOINTMENTS, index, string.format('%d %s', next, worker))
     end
   else
     redis.call('ZREM', K.IDLE .. index, worker)

@@ -36,16 +36,16 @@ local function charge_text(q, costs, key)
   local out = ''
   local own = task_cost(costs, 'queue')
   if own ~= 1 then
-    out = string.format(' queue=%.0f', own)
+    out = string.format(' queue=%d', own)
   end
   for _, name in ipairs(q.limits or {}) do
     local c = task_cost(costs, name)
     if c > 0 then
-      out = out .. string.format(' %s=%.0f', name, c)
+      out = out .. string.format(' %s=%d', name, c)
     end
   end
   if key then -- at the end, for it may hold anything
-    out = out .. string.format(' key=%.0f:%s', task_cost(costs, 'key'), key)
+    out = out .. string.format(' key=%d:%s', task_cost(costs, 'key'), key)
   end
   return out
 end

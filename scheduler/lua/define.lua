@@ -105,7 +105,7 @@ if exists and (new.rate ~= old.rate or during > 0 or b.till and given.rate and m
   if during > 0 then
     local base = b.base or old.rate
     b, changed = buckets_change(b, new.rate, now)
-    put('over', string.format('%.0f %s', math.max(changed, now) + during, new.rate))
+    put('over', string.format('%d %s', math.max(changed, now) + during, new.rate))
     put('rate', base)
   elseif mode == 'update' or not b.till then
     b, changed = buckets_change(b, new.rate, now)
@@ -133,7 +133,7 @@ if (new.key or '') ~= '' then
     local text = {}
     for g = math.max(1, after.gen - 63), after.gen do
       if after.gens[g] then
-        text[#text + 1] = string.format('%d %.0f %s', g, after.gens[g].at, after.gens[g].rates)
+        text[#text + 1] = string.format('%d %d %s', g, after.gens[g].at, after.gens[g].rates)
       end
     end
     put('generations', table.concat(text, ';'))

@@ -183,13 +183,13 @@ local function use_keys()
         end
       end
       if place == 'r' then
-        ready[#ready + 1] = string.format('%.0f', k.pass)
+        ready[#ready + 1] = string.format('%d', k.pass)
         ready[#ready + 1] = k.name
       elseif place == 'l' then
-        later[#later + 1] = string.format('%.0f', at)
+        later[#later + 1] = string.format('%d', at)
         later[#later + 1] = k.name
       elseif place == 'f' then
-        full[#full + 1] = string.format('%.0f', k.pass)
+        full[#full + 1] = string.format('%d', k.pass)
         full[#full + 1] = k.name
       end
       k.place = place
@@ -201,11 +201,11 @@ local function use_keys()
       else
         k.known = true
         if place == '-' and k.running == 0 then
-          sweep[#sweep + 1] = string.format('%.0f', whole)
+          sweep[#sweep + 1] = string.format('%d', whole)
           sweep[#sweep + 1] = q.name .. ':' .. k.name
         end
         states[#states + 1] = k.name
-        states[#states + 1] = string.format('%.0f %d %.0f %d %d %s %s', k.pass, k.running, k.b.frozen, d.gen, k.front, place, buckets_text(k.b))
+        states[#states + 1] = string.format('%d %d %d %d %d %s %s', k.pass, k.running, k.b.frozen, d.gen, k.front, place, buckets_text(k.b))
       end
     end
     for place, key in pairs({r = K.KEYREADY, l = K.KEYLATER, f = K.KEYFULL}) do

@@ -14,7 +14,7 @@ local function end_tasks(name, worker, list, now)
     else
       ids[#ids + 1] = t.id
       ends[#ends + 1] = t.id
-      ends[#ends + 1] = string.format('%s %.0f %.0f %s\n%s', t.state, now, t.start or 0, worker, t.text)
+      ends[#ends + 1] = string.format('%s %d %d %s\n%s', t.state, now, t.start or 0, worker, t.text)
     end
   end
   local over = ended + #ids - keep
@@ -233,7 +233,7 @@ local function settle_queue(name, worker, batch, now)
     local rec = redis.call('HGET', K.TASKS .. name, t.id)
     if rec then
       local f = record_fields(rec)
-      local set, o = {w = worker, s = string.format('%.0f', t.start or 0)}, t.outcome
+      local set, o = {w = worker, s = string.format('%d', t.start or 0)}, t.outcome
       if o == 'throttled' then
         set.T = (tonumber(f.T) or 0) + 1
         if set.T > MAX_THROTTLES then
@@ -324,11 +324,11 @@ local function settle_queue(name, worker, batch, now)
   if q.gives and not q.gave then
     redis.call('HSET', K.QUEUE .. name, 'dear', 2)
     if not q.dear then
-      redis.call('HSET', K.QUEUE .. name, 'starts', string.format('%.0f', q.spent))
+      redis.call('HSET', K.QUEUE .. name, 'starts', string.format('%d', q.spent))
     end
   end
   if q.changed then
-    redis.call('HSET', K.QUEUE .. name, 'frozen', string.format('%.0f', q.b.frozen), queue_bucket(q))
+    redis.call('HSET', K.QUEUE .. name, 'frozen', string.format('%d', q.b.frozen), queue_bucket(q))
     for field, n in pairs(q.counts) do
       redis.call('HINCRBY', K.QUEUE .. name, field, n)
     end

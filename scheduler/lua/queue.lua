@@ -196,7 +196,7 @@ local function place_queue(q, now, served, own, where)
     at = math.max(at, now)
     local score = redis.call('ZSCORE', K.DUE .. q.index, '@' .. where)
     if not score or tonumber(score) > at then
-      redis.call('ZADD', K.DUE .. q.index, string.format('%.0f', at), '@' .. where)
+      redis.call('ZADD', K.DUE .. q.index, string.format('%d', at), '@' .. where)
     end
     return at
   end
@@ -207,7 +207,7 @@ local function place_queue(q, now, served, own, where)
     end
   end
   if t then
-    redis.call('ZADD', K.DUE .. q.index, string.format('%.0f', t), q.name)
+    redis.call('ZADD', K.DUE .. q.index, string.format('%d', t), q.name)
   else
     redis.call('ZREM', K.DUE .. q.index, q.name)
   end

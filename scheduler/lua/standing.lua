@@ -5,8 +5,8 @@
 local function standing(q, now)
   local out = {q.held or ''}
   local function add(name, b, running, cap, kept)
-    local over = b.till and string.format('%.0f %s', b.till, b.rate) or ''
-    out[#out + 1] = {name, b.base or b.rate, buckets_text(b), over, string.format('%.0f', b.frozen), running, cap, kept}
+    local over = b.till and string.format('%d %s', b.till, b.rate) or ''
+    out[#out + 1] = {name, b.base or b.rate, buckets_text(b), over, string.format('%d', b.frozen), running, cap, kept}
   end
   add('queue', q.b, q.running - q.exempt, q.cap, 0)
   for _, name in ipairs(q.limits or {}) do
@@ -21,5 +21,5 @@ end
 -- standing_key adds that of a key.
 local function standing_key(q, out, key, now)
   local k = keys_load(q, {key}, now)[1]
-  out[#out + 1] = {'key', k.b.rate, buckets_text(k.b), '', string.format('%.0f', k.b.frozen), k.running, k.cap, 0}
+  out[#out + 1] = {'key', k.b.rate, buckets_text(k.b), '', string.format('%d', k.b.frozen), k.running, k.cap, 0}
 end

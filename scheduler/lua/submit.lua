@@ -151,7 +151,7 @@ end
 q.later = q.later + #later / 2
 redis.call('HSET', K.QUEUE .. name, 'waiting', q.waiting, 'later', q.later, 'last_id', last, 'big', q.big, 'used', now)
 if turned_dear then
-  redis.call('HSET', K.QUEUE .. name, 'dear', 1, 'starts', string.format('%.0f', q.spent))
+  redis.call('HSET', K.QUEUE .. name, 'dear', 1, 'starts', string.format('%d', q.spent))
 end
 clock_write(KEYS[1], now, off)
 -- a queue that had waiting tasks has its place, and somebody who comes for it; one whose

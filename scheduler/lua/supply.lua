@@ -210,7 +210,7 @@ local function use_lanes()
     local list = {}
     if not q.ring then
       q.ring, q.soon, q.moved, q.ring_at = {}, {}, {}, 0
-      local later = redis.call('ZRANGEBYSCORE', K.KEYLATER .. q.name, '-inf', string.format('%.0f', by), 'LIMIT', 0, n)
+      local later = redis.call('ZRANGEBYSCORE', K.KEYLATER .. q.name, '-inf', string.format('%d', by), 'LIMIT', 0, n)
       for _, k in ipairs(keys_load(q, later, now)) do
         list[#list + 1] = k
       end
@@ -443,8 +443,8 @@ local function save_supply(q, now)
   end
   if n > 0 then
     redis.call('HSET', K.QUEUE .. q.name, 'waiting', q.waiting, 'running', q.running, 'seq', q.seq,
-      'upto', string.format('%.0f', q.upto), 'front', q.keys and 0 or q.front - q.took_front, 'spent', string.format('%.0f', q.spent), 'exempt', q.exempt,
-      'turn', string.format('%.0f', q.turn), 'vt', string.format('%.0f', q.vt or 0), queue_bucket(q))
+      'upto', string.format('%d', q.upto), 'front', q.keys and 0 or q.front - q.took_front, 'spent', string.format('%d', q.spent), 'exempt', q.exempt,
+      'turn', string.format('%d', q.turn), 'vt', string.format('%d', q.vt or 0), queue_bucket(q))
     if q.dear then -- else as many starts as tokens
       redis.call('HINCRBY', K.QUEUE .. q.name, 'starts', n)
     end

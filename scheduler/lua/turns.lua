@@ -170,10 +170,10 @@ local function use_turns()
     for _, name in ipairs(q.limits) do
       local cost = task_cost(t.costs, name)
       if cost > 0 then
-        out[#out + 1] = string.format(' %s=%.0f', name, cost)
+        out[#out + 1] = string.format(' %s=%d', name, cost)
       end
     end
-    local text = string.format('%.0f %.0f %d %s %s %s', q.turn, q.since, q.moves, l.name, q.index, q.name) .. table.concat(out)
+    local text = string.format('%d %d %d %s %s %s', q.turn, q.since, q.moves, l.name, q.index, q.name) .. table.concat(out)
     for _, name in ipairs(q.limits) do
       local m = limits_read[name]
       local k = m.keep
