@@ -24,12 +24,13 @@ type Options struct {
 // key of it expires. The clock is that of Redis, so the machines' clocks do not matter,
 // and it never runs backwards: when Redis's does, it goes on from where it was.
 //
-// A Limiter is safe for concurrent use, and keeps no state of its own. It never sends a
+// A Limiter is safe for concurrent use, and keeps no state of a limit. It never sends a
 // script twice: when a reply is lost, its caller gets the error, and may have taken the
 // tokens. Without Redis every method fails, so nothing is granted.
 type Limiter struct {
 	rdb       redis.UniversalClient
 	namespace string
+	takes     gatherer
 }
 
 // NewLimiter returns a Limiter over rdb, which stays the caller's to close.

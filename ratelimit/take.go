@@ -29,7 +29,8 @@ func (e *CapacityError) Error() string {
 // Take takes n tokens from the limit name, all or nothing, and returns at once either
 // way. Grants keep the rate exactly, for every window of time (see [Check]). A limit that was
 // never set is a [*UnknownLimitError], more than its capacity a [*CapacityError].
-// After any other error it is not known whether the tokens were taken.
+// After any other error it is not known whether the tokens were taken. Takes that many
+// goroutines make at once of one Limiter share round trips.
 func (l *Limiter) Take(ctx context.Context, name string, n int64) (Decision, error) {
 	if !ValidName(name) {
 		return Decision{}, badName("limit", name)
@@ -37,7 +38,7 @@ func (l *Limiter) Take(ctx context.Context, name string, n int64) (Decision, err
 	if n < 1 || n > MaxCount {
 		return Decision{}, fmt.Errorf("take %d from limit %q: the number must be 1 to %d", n, name, MaxCount)
 	}
-	v, err := takeScript.run(ctx, l.rdb, l.clockKey(), name, n).Int64Slice()
+	v, err := l.decide(ctx, name, n)
 	if err == nil && len(v) != 5 && !isUnknown(v) {
 		err = fmt.Errorf("unexpected reply %v", v)
 	}
