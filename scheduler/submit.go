@@ -121,12 +121,20 @@ func (c *Client) SubmitMany(ctx context.Context, queue string, tasks []SubmitReq
 }
 
 func (c *Client) submitChunk(ctx context.Context, queue string, tasks []SubmitRequest) ([]Receipt, error) {
-	args := make([]any, 1, 1+3*len(tasks))
-	args[0] = queue
+	args, plain := make([]any, 1, 1+3*len(tasks)), true
 	for i := range tasks {
 		t := &tasks[i]
 		r := record{OwnID: t.ID, Type: t.Type, Key: t.Key, Headers: t.Headers, Cost: t.Cost, Costs: t.Costs, Payload: t.Payload}
-		args = append(args, t.ID, t.when(), r.encode())
+		text, when := r.encode(), t.when()
+		plain = plain && when == "" && text[0] == '\n'
+		args = append(args, t.ID, when, text)
+	}
+	if args[0] = queue; plain { // the records alone
+		args[0] = "*" + queue
+		for i := range tasks {
+			args[1+i] = args[3+3*i]
+		}
+		args = args[:1+len(tasks)]
 	}
 	reply, err := c.run(ctx, submitScript, args...)
 	if err != nil {
@@ -167,7 +175,7 @@ func refused(queue string, tasks []SubmitRequest, reply []any) error {
 func readReceipts(queue string, tasks []SubmitRequest, reply []any) []Receipt {
 	now, ahead := reply[1].(int64), reply[2].(int64)
 	stand := readStandings(reply[3])
-	ids, places := reply[4].([]any), reply[5].([]any)
+	ids, places := fullIDs(reply[4].([]any), len(tasks)), reply[5].([]any)
 	out := make([]Receipt, len(tasks))
 	for i := range tasks {
 		t := &tasks[i]
@@ -191,6 +199,20 @@ func readReceipts(queue string, tasks []SubmitRequest, reply []any) []Receipt {
 			r.EarliestStart = time.UnixMicro(start).UTC()
 		}
 		out[i] = r
+	}
+	return out
+}
+
+// fullIDs are the id and the scheduled instant of each task: as they came, or put together
+// of the number of the first id and that of the queue.
+func fullIDs(v []any, n int) []any {
+	first, ok := v[0].(int64)
+	if !ok {
+		return v
+	}
+	out := make([]any, 2*n)
+	for i := range n {
+		out[2*i], out[2*i+1] = fmt.Sprintf("%013x-%x", first+int64(i), v[1]), int64(0)
 	}
 	return out
 }
