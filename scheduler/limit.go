@@ -103,10 +103,27 @@ func (s LimitSpec) validate() error {
 	if s.Concurrency < 0 || s.Concurrency > maxConcurrency {
 		return &InvalidError{What: "concurrency", Reason: "must be 0 (no cap) to 1000000"}
 	}
-	if s.DebtMax < 0 || s.DebtMax > ratelimit.MaxCount { // a burst of it counts, at most, whatever the rates are meanwhile
-		return &InvalidError{What: "debt_max", Reason: fmt.Sprintf("must be 0 to %d", int64(ratelimit.MaxCount))}
+	if s.DebtMax < 0 || s.DebtMax > s.Rates.Capacity() {
+		return &InvalidError{What: "debt_max", Reason: fmt.Sprintf("must be 0 to %d, the least burst of the rates", s.Rates.Capacity())}
 	}
 	return nil
+}
+
+// changed is the limit with the rates that are in force for good after a change of them,
+// for a while or not: what debt_max is measured by. It refuses rates that are no rates.
+func (s LimitSpec) changed(before Bucket, rates *ratelimit.Rates, during time.Duration) (LimitSpec, error) {
+	if rates != nil {
+		if err := rates.Validate(); err != nil {
+			return s, &InvalidError{What: "rate", Reason: err.Error()}
+		}
+	}
+	switch {
+	case rates != nil && during == 0:
+		s.Rates = *rates
+	case before.Override != nil:
+		s.Rates = before.Override.Base
+	}
+	return s, nil
 }
 
 // fields are the settings as a limit's hash holds them, and a queue's its own.

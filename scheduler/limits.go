@@ -104,15 +104,20 @@ func (c *Client) SetLimit(ctx context.Context, name string, ch LimitChange) (cre
 		return false, err
 	}
 	var spec LimitSpec
+	var bucket Bucket
 	if len(before) > 0 {
-		spec = before[0].LimitSpec
+		spec, bucket = before[0].LimitSpec, before[0].Bucket
 	}
-	set(&spec.Rates, ch.Rates)
 	set(&spec.Concurrency, ch.Concurrency)
 	set(&spec.DebtMax, ch.DebtMax)
-	if err := spec.validate(); err != nil {
+	lasting, err := spec.changed(bucket, ch.Rates, ch.For)
+	if err == nil {
+		err = lasting.validate()
+	}
+	if err != nil {
 		return false, err
 	}
+	set(&spec.Rates, ch.Rates)
 	if err := checkFor(ch.For, ch.Rates); err != nil {
 		return false, err
 	}

@@ -91,7 +91,12 @@ func (c *Client) UpdateQueue(ctx context.Context, name string, ch QueueChange) e
 	set(&spec.Paused, ch.Paused)
 	set(&spec.ExpireAfter, ch.ExpireAfter)
 	set(&spec.MaxLength, ch.MaxLength)
-	if err := spec.Validate(); err != nil {
+	check := spec
+	check.LimitSpec.Rates = q.Rates
+	if check.LimitSpec, err = check.LimitSpec.changed(q.Bucket, ch.Rates, ch.For); err == nil {
+		err = check.Validate()
+	}
+	if err != nil {
 		return err
 	}
 	// only what the caller changes is written: two updates at once do not undo each other
