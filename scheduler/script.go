@@ -26,7 +26,7 @@ var (
 
 	submitScript   = finish("submit", lua("submit_plain")+source(queueParts, "standing", "submit"))
 	claimScript    = compose(queueParts, "supply", "turns", "claim")
-	settleScript   = compose(endParts, "settle")
+	settleScript   = finish("settle", lua("settle_plain")+source(endParts, "settle"))
 	tickScript     = compose(endParts, "reap", "discard", "expire", "tick")
 	leaveScript    = compose(endParts, "reap", "leave")
 	registerScript = compose(nil, "register")

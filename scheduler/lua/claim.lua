@@ -272,10 +272,11 @@ local first, run, queues = fence, {}, {}
 for _, q in ipairs(c.loaded) do
   local g = q.granted
   if #g > 0 then
+    local n, tail = #run, string.format(' %d %s', number, q.name)
     for i = 1, #q.seqs do
-      run[#run + 1] = g[i * 3 - 2]
-      run[#run + 1] = string.format('%d %d %d %d %s%s', fence, g[i * 3 - 1], q.seqs[i], number, q.name, q.charges[i] or '')
-      fence = fence + 1
+      run[n + 1] = g[i * 3 - 2]
+      run[n + 2] = string.format('%d %d %d', fence, g[i * 3 - 1], q.seqs[i]) .. tail .. (q.charges[i] or '')
+      n, fence = n + 2, fence + 1
     end
     queues[#queues + 1] = q.name
     queues[#queues + 1] = q.index
