@@ -20,7 +20,7 @@ local wakes = {} -- {index, queue} to be told
 
 -- Made only where a claim meets a limit at which queues wait.
 local line_add, line_more, open_limit, line_first, leave_token, impossible, start_of, older_done,
-  keep_for, held_up, first_grant, version, serve_limits, save_limits
+  keep_for, held_up, first_grant, version, grant, alone, grant_more, serve_limits, save_limits
 
 local function use_turns()
   if line_add then
@@ -329,6 +329,61 @@ local function use_turns()
     return best
   end
 
+  -- grant debits a task's whole set at its start, and takes it.
+  function grant(q, t, at, index, c)
+    for _, name in ipairs(q.limits) do
+      local m = limits_read[name]
+      local cost = m and task_cost(t.costs, name) or 0
+      if cost > 0 then
+        buckets_debit(m.b, at, cost)
+        m.running, m.spent, m.ver, m.changed = m.running + 1, m.spent + cost, m.ver + 1, true
+        m.done = m.done and m.line == nil
+        if at > c.now then
+          m.ahead = math.max(m.ahead, at)
+        end
+        if m.keep and m.keep.queue == q.name then
+          m.keep = nil
+        end
+      end
+    end
+    q.turn = c.fence + claim.total
+    take(q, t, at, c.now)
+    index.quota, index.h.slots, c.most = index.quota - 1, index.h.slots - 1, c.most - 1
+  end
+
+  -- alone tells whether no other queue waits at any limit that this claim has opened.
+  function alone()
+    for _, l in ipairs(opened) do
+      if #l.line > 0 or #l.others > 0 then
+        return false
+      end
+      for _, r in ipairs(l.reads) do
+        if not r.done then
+          return false
+        end
+      end
+    end
+    return true
+  end
+
+  -- grant_more grants what can start now of a queue that is alone: the same, without asking
+  -- whose turn it is.
+  function grant_more(q, by, index, c)
+    while index.quota > 0 and index.h.slots > 0 and c.most > 0 and claim.room > 0 do
+      local t, own = candidate(q, c.most, by, c.now)
+      if not t or own > c.now or #t.rec > claim.room then
+        return
+      end
+      for _, name in ipairs(q.limits) do
+        local m, cost = limits_read[name], task_cost(t.costs, name)
+        if cost > 0 and (m.keep or m.ask or m.cap > 0 and m.running >= m.cap or buckets_at(m.b, cost) > c.now) then
+          return
+        end
+      end
+      grant(q, t, c.now, index, c)
+    end
+  end
+
   -- serve_limits grants tasks of the queues that wait at limits, in the order of the
   -- instants at which they can start, with equal instants by turn, while their indexes have
   -- slots left for it.
@@ -347,24 +402,10 @@ local function use_turns()
         return
       end
       table.remove(l.line, best.place)
-      for _, name in ipairs(q.limits) do
-        local m = limits_read[name]
-        local cost = m and task_cost(t.costs, name) or 0
-        if cost > 0 then
-          buckets_debit(m.b, at, cost)
-          m.running, m.spent, m.ver, m.changed = m.running + 1, m.spent + cost, m.ver + 1, true
-          m.done = m.done and m.line == nil
-          if at > c.now then
-            m.ahead = math.max(m.ahead, at)
-          end
-          if m.keep and m.keep.queue == q.name then
-            m.keep = nil
-          end
-        end
+      grant(q, t, at, best.index, c)
+      if at <= c.now and alone() then
+        grant_more(q, by, best.index, c)
       end
-      q.turn = c.fence + claim.total
-      take(q, t, at, c.now)
-      best.index.quota, best.index.h.slots, c.most = best.index.quota - 1, best.index.h.slots - 1, c.most - 1
       l.known, l.ver = nil, l.ver + 1
       local following = q.dear and candidate(q, 1, by, c.now)
       q.where, q.own, q.left, q.moves, q.since = slowest(q, c.now, following and following.costs), nil, nil, 0, 0
