@@ -43,7 +43,7 @@ test: programs ## Run all tests, on a real redis-server
 	$(GO) test $(TESTFLAGS) ./...
 
 long: programs ## Run the long versions of some tests: a million lines, 400 sets of limits, 50 kills
-	THROTTLE_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'ManyLines|ThousandASecond|RandomSetsHold|CapsThroughKills|LimitSharedByManyQueues|RandomSetsUnderThreeWorkers' ./cmd/throttlectl ./scheduler ./tests/blackbox
+	THROTTLE_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'ManyLines|ThousandASecond|RandomSetsHold|ContendedCaps|CapsThroughKills|LimitSharedByManyQueues|RandomSetsUnderThreeWorkers' ./cmd/throttlectl ./scheduler ./tests/blackbox
 
 programs: ## Find redis-server, redis-cli and tmux for the tests, or install them
 	@scripts/programs
@@ -54,6 +54,9 @@ faults: programs ## Break workers, plugins, Redis and the network, 3 minutes (TH
 
 faults-long: programs ## The same for longer: storms for THROTTLE_BUDGET (10m), a million tasks
 	THROTTLE_LONG=1 $(GO) test -count=1 -timeout 3h -parallel 1 -v ./tests/faults/...
+
+mutants: programs ## Put one defect at a time into the engine; some test must notice each
+	THROTTLE_LONG=1 $(GO) test -count=1 -timeout 3h -v ./tests/mutants
 
 check: ## Format, vet, staticcheck, import borders, generated code (edits nothing)
 	@GO='$(GO)' scripts/check
