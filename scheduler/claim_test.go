@@ -153,8 +153,10 @@ func TestIdleWorkersAreWokenOneByOne(t *testing.T) {
 		ctx := context.Background()
 		newQueue(t, c, "q", "")
 		woken := make(chan string, 10)
+		sessions := make(map[string]*Session)
 		for _, id := range []string{"a", "b", "c"} {
 			s := newWorker(t, c, id)
+			sessions[id] = s
 			listening, stop := context.WithCancel(ctx)
 			t.Cleanup(stop)
 			if err := s.Listen(listening, func(Signal) { woken <- id }); err != nil {
@@ -180,6 +182,10 @@ func TestIdleWorkersAreWokenOneByOne(t *testing.T) {
 		case id := <-woken:
 			t.Errorf("%s was woken too", id)
 		case <-time.After(50 * time.Millisecond): // a wake would be here by now
+		}
+		claimN(t, sessions["c"], 4) // more is left than it has slots for
+		if id := next(); id != "b" {
+			t.Errorf("%s was woken for what c left", id)
 		}
 	})
 }

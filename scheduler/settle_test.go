@@ -218,8 +218,8 @@ func TestGivenBackToTheFrontInOrder(t *testing.T) {
 		r := submitN(t, c, "q", 6)
 		s := newWorker(t, c, "w")
 		g := claimN(t, s, 4).Grants
-		settle(t, s, report(g[2], GiveBack, 1, ""), report(g[0], GiveBack, 0, ""))
 		settle(t, s, report(g[3], GiveBack, 1, ""))
+		settle(t, s, report(g[2], GiveBack, 1, ""), report(g[0], GiveBack, 0, ""))
 		var got []string
 		for _, x := range claimN(t, s, 10).Grants {
 			got = append(got, x.ID)
