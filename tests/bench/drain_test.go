@@ -111,7 +111,7 @@ func TestDrainUnderLimits(t *testing.T) {
 	})
 	bar("drain of a queue with three limits, 100 keys and costs", fmt.Sprintf("%.0f/s", limited.perSecond),
 		fmt.Sprintf("a plain queue %.0f/s", plain.perSecond), times(limited.perSecond, plain.perSecond), "≥ 0.5 ×", limited.perSecond >= 0.5*plain.perSecond)
-	note("the same, CPU a task: worker, plugin, Redis", "%.1f, %.1f, %.1f µs", limited.worker, limited.plugin, limited.server)
+	note("drain under three limits, CPU a task: worker, plugin, Redis", "%.1f, %.1f, %.1f µs", limited.worker, limited.plugin, limited.server)
 }
 
 func TestMemoryOfWaitingTasks(t *testing.T) {
