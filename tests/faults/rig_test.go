@@ -200,12 +200,6 @@ func (r *rig) halt() {
 	r.wg.Wait()
 }
 
-func (r *rig) acked() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.h.Acked)
-}
-
 // more waits until n more tasks have been started.
 func (r *rig) more(n int) {
 	r.Helper()
