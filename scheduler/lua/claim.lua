@@ -29,7 +29,7 @@
 local worker, number = ARGV[1], tonumber(ARGV[2])
 claim.room = tonumber(ARGV[5])
 
-local v = redis.call('HMGET', K.WORKER .. worker, 'claim', 'reaped')
+local v = redis.call('HMGET', K.WORKER .. worker, 'claim', 'reaped', 'lease')
 if not v[1] or v[2] then
   return {0}
 end
@@ -289,6 +289,9 @@ if #run > 0 then
   redis.call('HSET', KEYS[1], 'fence', fence)
 end
 redis.call('HSET', K.WORKER .. worker, 'claim', number)
+if v[3] then -- a sign of life: a tick may be missed while Redis is away for a moment
+  redis.call('ZADD', K.WORKERS, 'XX', now + tonumber(v[3]), worker)
+end
 clock_write(KEYS[1], now, off)
 for _, q in ipairs(c.loaded) do
   save_supply(q, now)
