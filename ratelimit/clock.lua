@@ -5,26 +5,31 @@
 -- backwards over what is stored, and goes on from there at once, where waiting for TIME
 -- to catch up would stand still. A step forward is kept.
 --
--- The key is the hash {ns}:clock, fields off (µs) and last (the last engine time
--- stored). A script reads the clock once, for TIME moves while a script runs, and
+-- The key is the hash {ns}:clock, fields off (µs), last (the last engine time stored)
+-- and, where tasks are leased, fence (the next one to be given). A script reads the clock once, for TIME moves while a script runs, and
 -- stores it with every write that depends on it, and whenever it stepped: a step
 -- that is not stored is found again by the next script, at the same instant.
 
 -- clock_read returns engine time and the offset, both to be stored by clock_write,
--- and how far TIME was found to have stepped back (µs, 0 mostly). It writes nothing.
+-- how far TIME was found to have stepped back (µs, 0 mostly), and the fence stored. It
+-- writes nothing.
 local function clock_read(key)
-  local h = redis.call('HMGET', key, 'off', 'last')
+  local h = redis.call('HMGET', key, 'off', 'last', 'fence')
   local time = redis.call('TIME')
   local off = tonumber(h[1] or 0)
-  local last = tonumber(h[2] or 0)
+  local last, fence = tonumber(h[2] or 0), tonumber(h[3] or 0)
   local now = tonumber(time[1]) * 1000000 + tonumber(time[2]) + off
   if now < last then
-    return last, off + (last - now), last - now
+    return last, off + (last - now), last - now, fence
   end
-  return now, off, 0
+  return now, off, 0, fence
 end
 
--- clock_write stores what clock_read returned.
-local function clock_write(key, now, off)
-  redis.call('HSET', key, 'off', string.format('%d', off), 'last', string.format('%d', now))
+-- clock_write stores what clock_read returned, and a fence where one is given.
+local function clock_write(key, now, off, fence)
+  if fence then
+    redis.call('HSET', key, 'off', string.format('%d', off), 'last', string.format('%d', now), 'fence', fence)
+  else
+    redis.call('HSET', key, 'off', string.format('%d', off), 'last', string.format('%d', now))
+  end
 end

@@ -19,12 +19,14 @@ var BucketLua = bucketLua + bucketsLua
 //go:embed clock.lua
 var ClockLua string
 
-// LimitLua is named limits and who waits at them, for scripts to be put together with:
-// wake.lua and limit.lua, behind BucketLua. SetLua, ResetLua, RemoveLua and PeekLua are
-// the verbs on a limit, behind LimitLua.
-var LimitLua = wakeLua + limitLua
-
+// WakeLua is who is told that there is work, and LimitLua named limits and who waits at
+// them, behind BucketLua and WakeLua, for scripts to be put together with. SetLua, ResetLua,
+// RemoveLua and PeekLua are the verbs on a limit, behind LimitLua.
 var (
+	//go:embed wake.lua
+	WakeLua string
+	//go:embed limit.lua
+	LimitLua string
 	//go:embed set.lua
 	SetLua string
 	//go:embed reset.lua
@@ -40,10 +42,6 @@ var (
 	bucketLua string
 	//go:embed buckets.lua
 	bucketsLua string
-	//go:embed wake.lua
-	wakeLua string
-	//go:embed limit.lua
-	limitLua string
 	//go:embed take_plain.lua
 	takePlainLua string
 	//go:embed take.lua
@@ -53,7 +51,7 @@ var (
 )
 
 var (
-	takeScript   = compose(bucketLua + takePlainLua + bucketsLua + LimitLua + takeLua)
+	takeScript   = compose(bucketLua + takePlainLua + bucketsLua + WakeLua + LimitLua + takeLua)
 	peekScript   = newScript(PeekLua)
 	setScript    = newScript(SetLua)
 	resetScript  = newScript(ResetLua)
@@ -64,7 +62,7 @@ var (
 // script is Lua that runs at most once for each call of run.
 type script struct{ src, hash string }
 
-func newScript(verb string) *script { return compose(BucketLua + LimitLua + verb) }
+func newScript(verb string) *script { return compose(BucketLua + WakeLua + LimitLua + verb) }
 
 func compose(src string) *script {
 	src = LuaKeys(src, KeyParts) + ClockLua + src

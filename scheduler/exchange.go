@@ -63,6 +63,7 @@ type Claim struct {
 	Slots     []Slots
 	Lookahead time.Duration
 	Most      int // tasks over all indexes; MaxClaim when 0
+	Part      int // tasks that a queue may take in its turn while others wait; 1 when 0
 }
 
 // Grant is a task that is leased to this worker and may start at its instant.
@@ -217,8 +218,8 @@ func (s *Session) claimArgs(c *Claim) []any {
 	if c.Most > 0 {
 		most = min(c.Most, MaxClaim)
 	}
-	args := make([]any, 0, 5+2*len(c.Slots))
-	args = append(args, s.w.ID, s.claim, c.Lookahead.Microseconds(), most, maxClaimBytes)
+	args := make([]any, 0, 6+2*len(c.Slots))
+	args = append(args, s.w.ID, s.claim, c.Lookahead.Microseconds(), most, maxClaimBytes, max(1, c.Part))
 	for _, f := range c.Slots {
 		args = append(args, f.Index, f.Free)
 	}

@@ -24,10 +24,10 @@ var (
 	queueParts = []string{"record", "cost", "key", "queue"}
 	endParts   = append(queueParts[:4:4], "forget", "outcome")
 
-	submitScript   = finish("submit", lua("submit_plain")+source(queueParts, "standing", "submit"))
-	claimScript    = compose(queueParts, "supply", "turns", "claim")
-	settleScript   = finish("settle", lua("settle_plain")+source(endParts, "settle"))
-	tickScript     = compose(endParts, "reap", "discard", "expire", "tick")
+	submitScript   = finish("submit", lua("submit_plain"), source(queueParts, "standing", "submit"))
+	claimScript    = finish("claim", ratelimit.WakeLua+lua("next")+lua("claim_plain"), source(queueParts, "supply", "turns", "claim"))
+	settleScript   = finish("settle", lua("settle_plain"), source(endParts, "settle"))
+	tickScript     = compose(endParts, "next", "reap", "discard", "expire", "tick")
 	leaveScript    = compose(endParts, "reap", "leave")
 	registerScript = compose(nil, "register")
 	defineScript   = compose(queueParts, "define")
@@ -59,7 +59,7 @@ type script struct {
 
 // compose makes a verb of its files.
 func compose(parts []string, files ...string) *script {
-	return finish(files[len(files)-1], source(parts, files...))
+	return finish(files[len(files)-1], "", source(parts, files...))
 }
 
 // source puts a verb's files together: buckets and limits from ratelimit, then the files in
@@ -71,9 +71,9 @@ func source(parts []string, files ...string) string {
 	}
 	src := body.String()
 	if strings.Contains(src, "load_queue") {
-		src = ratelimit.BucketLua + ratelimit.LimitLua + src
+		src = ratelimit.BucketLua + ratelimit.WakeLua + ratelimit.LimitLua + src
 	}
-	return fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES, MAX_QUEUES = %d, %d, %d\n", maxFreeze.Microseconds(), maxThrottles, maxQueues) + src
+	return src
 }
 
 // lua is one file.
@@ -86,12 +86,22 @@ func lua(name string) string {
 }
 
 func composeLimit(name, verb string) *script {
-	return finish(name, ratelimit.BucketLua+ratelimit.LimitLua+verb)
+	return finish(name, "", ratelimit.BucketLua+ratelimit.WakeLua+ratelimit.LimitLua+verb)
 }
 
-// finish puts the key names and the clock in front.
-func finish(name, src string) *script {
-	src = ratelimit.LuaKeys(src, keyParts) + ratelimit.ClockLua + src
+// finish puts the key names and the clock in front. What stands in first, which answers
+// alone when it can, has its own key names, so that no others are made for it.
+func finish(name, first, src string) *script {
+	if strings.Contains(first, "wake_for") {
+		src = strings.Replace(src, ratelimit.WakeLua, "", 1)
+	}
+	src = ratelimit.LuaKeys(src, keyParts) + src
+	if first != "" {
+		first = ratelimit.LuaKeys(first, keyParts) + ratelimit.ClockLua + first
+	} else {
+		first = ratelimit.ClockLua
+	}
+	src = fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES, MAX_QUEUES = %d, %d, %d\n", maxFreeze.Microseconds(), maxThrottles, maxQueues) + first + src
 	sum := sha1.Sum([]byte(src))
 	return &script{name: name, src: src, sha: hex.EncodeToString(sum[:])}
 }

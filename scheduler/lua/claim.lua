@@ -11,8 +11,9 @@
 --
 -- KEYS[1]  {ns}:clock
 -- ARGV     worker, claim (a number that grows; the last one again returns the same
---          tasks and grants nothing), look-ahead in µs, most tasks, most bytes,
---          then for each index: pool:handler or pool:handler=queue, free slots
+--          tasks and grants nothing), look-ahead in µs, most tasks, most bytes, part (the
+--          tasks that a queue may take in its turn while others wait, one at least), then
+--          for each index: pool:handler or pool:handler=queue, free slots
 --
 -- Returns {1, now, first fence, indexes, queues, moves}
 --   indexes  for each asked: {idle, next, mine}
@@ -37,18 +38,17 @@ local last = tonumber(v[1])
 if number < last then
   return {-1}
 end
-local now, off = clock_read(KEYS[1])
+local now, off, _, fence = clock_read(KEYS[1])
 -- a fence is never given twice, also when Redis has lost its last writes
-local fence = tonumber(redis.call('HGET', KEYS[1], 'fence')) or 0
 if fence < now then
   fence = now
 end
 local again = number == last
 
-local c = {now = now, ahead = tonumber(ARGV[3]), most = tonumber(ARGV[4]), fence = fence, moves = 0, loaded = {},
+local c = {now = now, ahead = tonumber(ARGV[3]), most = tonumber(ARGV[4]), part = tonumber(ARGV[6]), fence = fence, moves = 0, loaded = {},
   indexes = {}, strays = {}, stuck = {}}
 local handlers = {}
-for i = 6, #ARGV, 2 do
+for i = 7, #ARGV, 2 do
   local base, only = string.match(ARGV[i], '^([^=]*)=?(.*)$')
   local handler = string.match(base, ':(.*)$') -- its slots serve all its pools
   handlers[handler] = handlers[handler] or {slots = tonumber(ARGV[i + 1])}
@@ -139,19 +139,24 @@ end
 
 -- gather sorts the entries that are due by an instant: it returns the queues under no
 -- limit, in their order, and how many queues wait at limits that could serve them; limits
--- are opened, and queues that may go on to theirs are put in line.
+-- are opened, and queues that may go on to theirs are put in line. Where a queue may take
+-- more than one task in its turn, it stops at those that can fill the slots.
 local function gather(index, by)
-  local list, wanting = {}, 0
-  for j = 1, #index.due, 2 do
+  local list, wanting, room = {}, 0, math.min(index.h.slots, c.most)
+  for j = 1, index.all and 0 or #index.due, 2 do
     local entry = index.due[j]
     if tonumber(index.due[j + 1]) > by then
+      break
+    elseif c.part > 1 and room <= 0 then
+      index.all = true -- the others have their turn in the next claim
       break
     elseif string.byte(entry, 1) == 64 then
       use_limits()
       use_turns()
       local l = open_limit(string.sub(entry, 2), c)
       if l then
-        wanting = wanting + math.max(1, math.min(#l.line, buckets_left(l.b, by) or #l.line))
+        local n = math.max(1, math.min(#l.line, buckets_left(l.b, by) or #l.line))
+        wanting, room = wanting + n, room - n * c.part
       else
         redis.call('ZREM', K.DUE .. index.base, entry)
       end
@@ -168,6 +173,7 @@ local function gather(index, by)
           line_add(open_limit(where, c), q.turn, entry, index)
         else
           list[#list + 1] = q
+          room = room - math.max(1, math.min(c.part, q.waiting, buckets_left(q.b, by) or q.waiting))
         end
       else
         wanting = wanting + 1
@@ -286,13 +292,12 @@ for _, q in ipairs(c.loaded) do
 end
 if #run > 0 then
   redis.call('HSET', K.RUN .. worker, unpack(run))
-  redis.call('HSET', KEYS[1], 'fence', fence)
 end
 redis.call('HSET', K.WORKER .. worker, 'claim', number)
 if v[3] then -- a sign of life: a tick may be missed while Redis is away for a moment
   redis.call('ZADD', K.WORKERS, 'XX', now + tonumber(v[3]), worker)
 end
-clock_write(KEYS[1], now, off)
+clock_write(KEYS[1], now, off, fence)
 for _, q in ipairs(c.loaded) do
   save_supply(q, now)
   local n = #q.seqs
@@ -326,30 +331,6 @@ for _, w in ipairs(wakes) do
 end
 local indexes = {}
 for _, x in ipairs(c.indexes) do
-  local index, slots = x.name, math.min(x.h.slots, c.most)
-  local entry, next, base = head(index)
-  local idle, mine = 0, 0
-  local at, who = appointment(index, now)
-  if who == worker then -- kept, maybe early: what it was made for has been seen to
-    redis.call('HDEL', K.APPOINTMENTS, index)
-    at = 0
-  end
-  if next > 0 and next <= now then
-    redis.call('ZREM', K.IDLE .. index, worker)
-    wake_entry(base, entry)
-  elseif slots > 0 then
-    idle = 1
-    redis.call('ZADD', K.IDLE .. index, now, worker)
-    if next > 0 and (at == 0 or at > next + 1000) then
-      mine = 1
-      redis.call('HSET', K.APPOINTMENTS, index, string.format('%d %s', next, worker))
-    end
-  else
-    redis.call('ZREM', K.IDLE .. index, worker)
-    if next > 0 and at == 0 then
-      wake_entry(base, entry) -- somebody else comes then
-    end
-  end
-  indexes[#indexes + 1] = {idle, next, mine}
+  indexes[#indexes + 1] = come_next(worker, x.name, math.min(x.h.slots, c.most), now)
 end
 return {1, now, first, indexes, queues, c.moves}

@@ -221,34 +221,6 @@ local function announce(q, t, now)
   end
 end
 
--- head returns the first entry that a worker of this index may take from, and its
--- instant; nil, 0 when there is none.
-local function head(index)
-  local base, only = string.match(index, '^([^=]*)=?(.*)$')
-  if only ~= '' then
-    local entry = only
-    local t = redis.call('ZSCORE', K.DUE .. base, only)
-    if not t then
-      local place = redis.call('HGET', K.QUEUE .. only, 'place')
-      if place and place ~= '' then
-        entry = '@' .. place
-        t = redis.call('ZSCORE', K.DUE .. base, entry)
-      end
-    end
-    return t and entry, t and tonumber(t) or 0, base
-  end
-  local first = redis.call('ZRANGE', K.DUE .. base, 0, 0, 'WITHSCORES')
-  return first[1], first[2] and tonumber(first[2]) or 0, base
-end
-
--- wake_entry tells somebody who may take from this entry of a due index.
-local function wake_entry(base, entry)
-  if string.byte(entry, 1) == 64 then
-    entry = redis.call('ZRANGE', K.WAITERS .. string.sub(entry, 2) .. ':' .. base, 0, 0)[1] or ''
-  end
-  wake_for(base, entry)
-end
-
 -- push_waiting puts tasks that became waiting behind the others, in the queue's list or
 -- in the lanes of their keys (which are looked up when they are not given).
 local function push_waiting(q, ids, keys, now)
