@@ -21,6 +21,12 @@ const (
 	maxSettleBytes = 1 << 20
 	// callTimeout bounds one round trip.
 	callTimeout = 5 * time.Second
+	// turnLasts: a queue may take as many tasks in its turn as end in this time at the
+	// pace of late, so that the turns of others come soon where tasks are slow and a
+	// claim need not look at many queues where they are fast.
+	turnLasts = 400 * time.Microsecond
+	// paceOver is the time that the pace of late is taken over.
+	paceOver = 100 * time.Millisecond
 )
 
 // exchange settles outcomes and claims tasks, one round trip at a time, until ctx
@@ -135,7 +141,7 @@ func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Cl
 			}
 		}
 		if claim == nil {
-			claim = &scheduler.Claim{Lookahead: w.o.Lookahead, Most: w.free}
+			claim = &scheduler.Claim{Lookahead: w.o.Lookahead, Most: w.free, Part: w.pace.part(now)}
 		}
 		claim.Slots = append(claim.Slots, scheduler.Slots{Index: ix.name, Free: free})
 		indexes = append(indexes, ix)
@@ -165,6 +171,7 @@ func (w *Worker) someOutcomes() []scheduler.Outcome {
 		n++
 	}
 	out := w.outcomes[:n:n]
+	w.pace.done(n, time.Now())
 	w.outcomes = w.outcomes[n:]
 	if len(w.outcomes) == 0 {
 		w.outcomes = nil
@@ -212,4 +219,25 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 	if len(now) > 0 {
 		w.dispatch(now)
 	}
+}
+
+// pace is how many tasks end a second, of late. Under Worker.mu.
+type pace struct {
+	perSecond float64
+	at        time.Time
+}
+
+func (p *pace) done(n int, now time.Time) {
+	passed := now.Sub(p.at)
+	if passed <= 0 {
+		return
+	}
+	p.at = now
+	p.perSecond += (float64(n)/passed.Seconds() - p.perSecond) * min(1, passed.Seconds()/paceOver.Seconds())
+}
+
+// part is how many tasks end while a queue has its turn, one at least.
+func (p *pace) part(now time.Time) int {
+	p.done(0, now)
+	return max(1, int(p.perSecond*turnLasts.Seconds()))
 }

@@ -68,6 +68,7 @@ type Worker struct {
 	free     int           // slots over all handlers
 	closing  bool          // no more claims
 	claiming bool          // one is under way, or waits to be asked again
+	pace     pace          // of late
 	quiet    chan struct{} // closed when no run is left; nil unless a drain waits for it
 }
 
