@@ -18,15 +18,13 @@ func encodeCosts(all int64, costs map[string]int64) string {
 	if all == 0 {
 		all = 1
 	}
+	if all == 1 && len(costs) == 0 {
+		return ""
+	}
 	var b strings.Builder
 	fmt.Fprint(&b, all)
-	other := all != 1
 	for _, name := range sortedKeys(costs) {
 		fmt.Fprintf(&b, " %s=%d", name, costs[name]) // also where it is no other: submit looks whether there is such a limit
-		other = true
-	}
-	if !other {
-		return ""
 	}
 	return b.String()
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -99,28 +101,56 @@ func (c *Client) SubmitMany(ctx context.Context, queue string, tasks []SubmitReq
 			return nil, err
 		}
 	}
-	receipts := make(Receipts, 0, len(tasks))
-	for len(tasks) > 0 {
-		n, size := 0, 0
-		for n < len(tasks) && n < submitChunk && (n == 0 || size+len(tasks[n].Payload) <= submitBytes) {
-			size += len(tasks[n].Payload)
-			n++
-		}
-		got, err := c.submitChunk(ctx, queue, tasks[:n])
-		var refused *TaskRefusedError
-		if errors.As(err, &refused) {
-			refused.Index += len(receipts)
-		}
-		if err != nil {
-			return receipts, err
-		}
-		receipts = append(receipts, got...)
-		tasks = tasks[n:]
+	receipts, done := make(Receipts, len(tasks)), 0
+	if len(tasks) == 0 {
+		return receipts, nil
 	}
-	return receipts, nil
+	chunk := firstChunk(tasks)
+	args := submitArgs(queue, chunk)
+	var reading sync.WaitGroup
+	for {
+		var next []SubmitRequest
+		var nextArgs []any
+		var preparing sync.WaitGroup
+		if after := tasks[done+len(chunk):]; len(after) > 0 { // made ready while Redis is at work
+			preparing.Go(func() {
+				next = firstChunk(after)
+				nextArgs = submitArgs(queue, next)
+			})
+		}
+		reply, err := c.submitCall(ctx, queue, chunk, args)
+		preparing.Wait()
+		reading.Wait()
+		if err != nil {
+			var refused *TaskRefusedError
+			if errors.As(err, &refused) {
+				refused.Index += done
+			}
+			return receipts[:done], err
+		}
+		into := receipts[done : done+len(chunk)]
+		done += len(chunk)
+		if done == len(tasks) {
+			readReceipts(queue, chunk, reply, into)
+			return receipts, nil
+		}
+		put := chunk
+		reading.Go(func() { readReceipts(queue, put, reply, into) })
+		chunk, args = next, nextArgs
+	}
 }
 
-func (c *Client) submitChunk(ctx context.Context, queue string, tasks []SubmitRequest) ([]Receipt, error) {
+// firstChunk is as many of the first tasks as one call takes.
+func firstChunk(tasks []SubmitRequest) []SubmitRequest {
+	n, size := 0, 0
+	for n < len(tasks) && n < submitChunk && (n == 0 || size+len(tasks[n].Payload) <= submitBytes) {
+		size += len(tasks[n].Payload)
+		n++
+	}
+	return tasks[:n]
+}
+
+func submitArgs(queue string, tasks []SubmitRequest) []any {
 	args, plain := make([]any, 1, 1+3*len(tasks)), true
 	for i := range tasks {
 		t := &tasks[i]
@@ -136,6 +166,11 @@ func (c *Client) submitChunk(ctx context.Context, queue string, tasks []SubmitRe
 		}
 		args = args[:1+len(tasks)]
 	}
+	return args
+}
+
+// submitCall puts one chunk in, all of it or none.
+func (c *Client) submitCall(ctx context.Context, queue string, tasks []SubmitRequest, args []any) ([]any, error) {
 	reply, err := c.run(ctx, submitScript, args...)
 	if err != nil {
 		return nil, fmt.Errorf("submit to queue %q: %w", queue, err)
@@ -151,7 +186,7 @@ func (c *Client) submitChunk(ctx context.Context, queue string, tasks []SubmitRe
 	case -3, -4, -5:
 		return nil, refused(queue, tasks, reply)
 	}
-	return readReceipts(queue, tasks, reply), nil
+	return reply, nil
 }
 
 // refused says why the limits of a queue take a task not in.
@@ -172,11 +207,11 @@ func refused(queue string, tasks []SubmitRequest, reply []any) error {
 	return err
 }
 
-func readReceipts(queue string, tasks []SubmitRequest, reply []any) []Receipt {
+// readReceipts makes the receipts of a chunk.
+func readReceipts(queue string, tasks []SubmitRequest, reply []any, out []Receipt) {
 	now, ahead := reply[1].(int64), reply[2].(int64)
 	stand := readStandings(reply[3])
 	ids, places := fullIDs(reply[4].([]any), len(tasks)), reply[5].([]any)
-	out := make([]Receipt, len(tasks))
 	for i := range tasks {
 		t := &tasks[i]
 		r := Receipt{ID: t.ID, Queue: queue, State: "waiting"}
@@ -200,7 +235,6 @@ func readReceipts(queue string, tasks []SubmitRequest, reply []any) []Receipt {
 		}
 		out[i] = r
 	}
-	return out
 }
 
 // fullIDs are the id and the scheduled instant of each task: as they came, or put together
@@ -211,8 +245,10 @@ func fullIDs(v []any, n int) []any {
 		return v
 	}
 	out := make([]any, 2*n)
+	tail := fmt.Sprintf("-%x", v[1])
 	for i := range n {
-		out[2*i], out[2*i+1] = fmt.Sprintf("%013x-%x", first+int64(i), v[1]), int64(0)
+		id := strconv.FormatInt(first+int64(i), 16)
+		out[2*i], out[2*i+1] = strings.Repeat("0", max(0, 13-len(id)))+id+tail, int64(0)
 	}
 	return out
 }

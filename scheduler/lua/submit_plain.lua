@@ -19,10 +19,10 @@ if v and (tonumber(v[5]) or 0) > 0 and v[7] == '0' and (v[11] or '') == '' and v
   if last < now then
     last = now - 1
   end
-  local bodies, ids, first, tail = {}, {}, last + 1, string.format('-%x', no)
+  local bodies, ids, first, form = {}, {}, last + 1, string.format('%%013x-%x', no)
   for i = 2, #ARGV do
     last = last + 1
-    local id, rec, n = string.format('%013x', last) .. tail, ARGV[i], i - 1
+    local id, rec, n = string.format(form, last), ARGV[i], i - 1
     ids[n], bodies[2 * n - 1], bodies[2 * n] = id, id, rec
     if #rec > big then
       big = #rec
