@@ -13,12 +13,15 @@
 -- clock_read returns engine time and the offset, both to be stored by clock_write,
 -- how far TIME was found to have stepped back (µs, 0 mostly), and the fence stored. It
 -- writes nothing.
+local clock_started -- TIME when clock_read was called
+
 local function clock_read(key)
   local h = redis.call('HMGET', key, 'off', 'last', 'fence')
   local time = redis.call('TIME')
   local off = tonumber(h[1] or 0)
   local last, fence = tonumber(h[2] or 0), tonumber(h[3] or 0)
-  local now = tonumber(time[1]) * 1000000 + tonumber(time[2]) + off
+  clock_started = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  local now = clock_started + off
   if now < last then
     return last, off + (last - now), last - now, fence
   end
@@ -32,4 +35,11 @@ local function clock_write(key, now, off, fence)
   else
     redis.call('HSET', key, 'off', string.format('%d', off), 'last', string.format('%d', now))
   end
+end
+
+-- clock_passed is for how long the script has run since clock_read, in µs: for who counts
+-- from the reply. No decision stands on it.
+local function clock_passed()
+  local time = redis.call('TIME')
+  return math.max(0, math.min(tonumber(time[1]) * 1000000 + tonumber(time[2]) - clock_started, 10000))
 end

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func TestGrantsAreExact(t *testing.T) {
 						}
 					}
 					asked = g.Sent
-					if x.StartIn > 50*time.Millisecond || x.StartIn < 0 {
+					if x.StartIn > 50*time.Millisecond || x.StartIn < -50*time.Millisecond { // it counts from the end of the script
 						t.Fatalf("starts in %s", x.StartIn)
 					}
 				}
@@ -54,7 +55,7 @@ func TestGrantsAreExact(t *testing.T) {
 
 func TestReservationsTakeHalfOfTheSlots(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Client) {
-		newQueue(t, c, "q", "10000/1s:4")
+		newQueue(t, c, "q", "300/1s:4")
 		submitN(t, c, "q", 200)
 		g := claimN(t, newWorker(t, c, "w"), 24)
 		ahead := 0
@@ -246,4 +247,56 @@ func TestClaimWithoutALease(t *testing.T) {
 			t.Errorf("tick: %v", err)
 		}
 	})
+}
+
+// A turn of several tasks: a claim serves the queues that can fill its slots, and all have
+// their turn.
+func TestTurnsOfSeveralTasks(t *testing.T) {
+	for _, tt := range []struct{ name, rate string }{{"unlimited", ""}, {"with tokens enough", "1000000/1s:1000000"}} {
+		t.Run(tt.name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, c *Client) {
+				const queues, slots, part = 10, 16, 8
+				for i := range queues {
+					newQueue(t, c, fmt.Sprint("q", i), tt.rate)
+					submitN(t, c, fmt.Sprint("q", i), 3*part)
+				}
+				s := newWorker(t, c, "w")
+				got := make(map[string]int)
+				claim := func() {
+					g, _, _, err := s.Exchange(context.Background(), nil, &Claim{Slots: []Slots{{"default:echo", slots}}, Lookahead: 50 * time.Millisecond, Part: part})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if g.Indexes[0].Idle {
+						t.Fatal("idle, while tasks wait")
+					}
+					for _, x := range g.Grants {
+						got[x.Queue]++
+					}
+					if len(g.Grants) != slots {
+						t.Fatalf("%d tasks for %d slots", len(g.Grants), slots)
+					}
+				}
+				for k := range queues * part / slots {
+					if claim(); len(got) != (k+1)*slots/part {
+						t.Fatalf("%d queues had a turn in %d claims", len(got), k+1)
+					}
+				}
+				for i := range queues {
+					if n := got[fmt.Sprint("q", i)]; n != part {
+						t.Errorf("q%d had %d tasks in one round", i, n)
+					}
+				}
+				newQueue(t, c, "late", tt.rate)
+				submitN(t, c, "late", 1)
+				for k := 0; got["late"] == 0; k++ {
+					if k > queues*part/slots {
+						t.Fatal("a queue that came later has no turn within a round")
+					}
+					claim()
+				}
+				checkInvariants(t, c)
+			})
+		})
+	}
 }

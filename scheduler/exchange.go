@@ -80,8 +80,8 @@ type Grant struct {
 	Crashes     int
 	Fence       int64
 	SubmittedAt time.Time
-	GrantedAt   time.Time // engine time: the instant its limits were debited at; it may lie ahead
-	StartIn     time.Duration
+	GrantedAt   time.Time     // engine time: the instant its limits were debited at; it may lie ahead
+	StartIn     time.Duration // from Granted.Received; not positive: now
 	Timeout     time.Duration
 	Damaged     error // its record cannot be read: settle it as Dead
 }

@@ -120,7 +120,7 @@ func TestAnyCommandsInAnyOrder(t *testing.T) {
 		for _, ix := range w.ix {
 			sl = append(sl, Slots{ix, free})
 		}
-		g, _, _, err := w.s.Exchange(ctx, nil, &Claim{Slots: sl, Lookahead: 50 * time.Millisecond})
+		g, _, _, err := w.s.Exchange(ctx, nil, &Claim{Slots: sl, Lookahead: 50 * time.Millisecond, Part: 1 + r.IntN(2)*r.IntN(8)})
 		if err != nil {
 			t.Fatalf("claim: %v", err)
 		}

@@ -15,7 +15,8 @@
 --          tasks that a queue may take in its turn while others wait, one at least), then
 --          for each index: pool:handler or pool:handler=queue, free slots
 --
--- Returns {1, now, first fence, indexes, queues, moves}
+-- Returns {1, end, first fence, indexes, queues, moves}
+--   end      engine time at the end of the script: the reply comes no earlier
 --   indexes  for each asked: {idle, next, mine}
 --              idle  1 when nothing can start now and slots are free: the worker is
 --                    woken when that changes; 0: it asks again once a slot is free
@@ -270,7 +271,7 @@ if again then
   for i = 1, #c.indexes do
     indexes[i] = {0, 0, 0}
   end
-  return {1, now, found[1] and found[1][1] or fence, indexes, queues, 0}
+  return {1, now + clock_passed(), found[1] and found[1][1] or fence, indexes, queues, 0}
 end
 
 -- write: the leases, then the queues, then the limits
@@ -333,4 +334,4 @@ local indexes = {}
 for _, x in ipairs(c.indexes) do
   indexes[#indexes + 1] = come_next(worker, x.name, math.min(x.h.slots, c.most), now)
 end
-return {1, now, first, indexes, queues, c.moves}
+return {1, now + clock_passed(), first, indexes, queues, c.moves}

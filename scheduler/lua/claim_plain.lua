@@ -113,7 +113,8 @@ local function plain_claim()
   redis.call('HSET', K.WORKER .. worker, 'claim', number)
   redis.call('ZADD', K.WORKERS, 'XX', now + tonumber(v[3]), worker)
   clock_write(KEYS[1], now, off, fence)
-  return {1, now, first, {come_next(worker, index, slots, now, more)}, queues, 0}
+  local next = come_next(worker, index, slots, now, more)
+  return {1, now + clock_passed(), first, {next}, queues, 0}
 end
 
 local plain = plain_claim()

@@ -4,8 +4,11 @@ package bench
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -42,6 +45,57 @@ func TestLatency(t *testing.T) {
 	b, a := bull(t, "latency", n, 1), peer(t, "asynq-latency", 200)
 	bar("submit to handler start, 100/s, p50 and p99", fmt.Sprintf("%.2f, %.2f ms", p50, p99),
 		fmt.Sprintf("BullMQ %.2f, %.2f; asynq %.0f, %.0f ms", b.P50, b.P99, a.P50, a.P99), times(p50, b.P50), "≤ 1, ≤ 3 ms", p50 <= 1 && p99 <= 3)
+}
+
+// tellTime makes this program one that says when each byte has come in.
+const tellTime = "THROTTLE_BENCH_TELL_TIME"
+
+func tellTimes() {
+	for b := make([]byte, 1); ; {
+		if _, err := os.Stdin.Read(b); err != nil {
+			return
+		}
+		if err := binary.Write(os.Stdout, binary.LittleEndian, time.Now().UnixMicro()); err != nil {
+			return
+		}
+	}
+}
+
+// TestIdleHop measures what one step from an idle process to another takes here: a byte
+// through a pipe, each 10 ms.
+func TestIdleHop(t *testing.T) {
+	other := exec.Command(os.Args[0])
+	other.Env = append(os.Environ(), tellTime+"=1")
+	in, err := other.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var ms []float64
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 300 {
+		<-tick.C
+		sent, came := time.Now().UnixMicro(), int64(0)
+		if _, err := in.Write([]byte{0}); err != nil {
+			t.Fatal(err)
+		}
+		if err := binary.Read(out, binary.LittleEndian, &came); err != nil {
+			t.Fatal(err)
+		}
+		ms = append(ms, float64(came-sent)/1000)
+	}
+	in.Close()
+	if err := other.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	note("one byte to an idle process, p50 and p99; a start takes two such steps and a timer", "%.2f, %.2f ms", quantile(ms, 0.5), quantile(ms, 0.99))
 }
 
 // sustained runs one queue at a rate for a while with some workers, and checks its bound.
