@@ -209,7 +209,7 @@ func TestRestartsLeaveNothing(t *testing.T) {
 	}
 	cycle(0) // opens what stays open: the launcher's thread, random numbers
 	before := openFiles(t)
-	for i := range 50 {
+	for i := range 200 {
 		if pid := cycle(i); alive(pid) || syscall.Kill(pid, 0) == nil {
 			t.Fatalf("process %d is left, perhaps as a zombie", pid)
 		}

@@ -37,6 +37,8 @@ var parts = map[string]func(){
 	"host":         playHost,
 }
 
+var leaked [][]byte
+
 func block() { time.Sleep(time.Hour) }
 
 func echoBack(_ context.Context, t *pluginapi.Task) ([]byte, error) { return t.Payload, nil }
@@ -105,6 +107,19 @@ func (s *scripted) Handle(ctx context.Context, t *pluginapi.Task) ([]byte, error
 		for i := range 20000 {
 			fmt.Fprintln(os.Stderr, "flood", i)
 		}
+	case "stdout flood":
+		for range 20000 {
+			fmt.Println("flood of stdout")
+			syscall.Write(1, []byte("and around the language\n"))
+		}
+	case "leak":
+		for {
+			leaked = append(leaked, bytes.Repeat([]byte("l"), 1<<20))
+			time.Sleep(time.Millisecond)
+		}
+	case "goroutine panic":
+		go func() { panic("nobody recovers this") }()
+		block()
 	case "environment":
 		return []byte(strings.Join(os.Environ(), "\n")), nil
 	case "log":

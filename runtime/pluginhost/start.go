@@ -23,8 +23,11 @@ import (
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
+// handshakeTimeout is from the start of the process to its handshake. A variable for
+// the tests alone.
+var handshakeTimeout = 10 * time.Second
+
 const (
-	handshakeTimeout = 10 * time.Second // from the start of the process to its handshake
 	configureTimeout = 10 * time.Second // for Describe and Configure together
 	streamWindow     = 4 << 20          // so that flow control never splits a batch
 )
