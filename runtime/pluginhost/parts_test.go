@@ -34,6 +34,7 @@ var parts = map[string]func(){
 	"no cert":      func() { fmt.Println("1|1|unix|/nowhere|grpc|"); block() },
 	"huge reply":   func() { serveRaw(hugeReply) },
 	"ends stream":  func() { serveRaw(endStream) },
+	"once":         once,
 	"host":         playHost,
 }
 
@@ -137,6 +138,16 @@ func (s *scripted) Handle(ctx context.Context, t *pluginapi.Task) ([]byte, error
 		return fmt.Append(nil, child.Process.Pid), nil
 	}
 	return t.Payload, nil
+}
+
+// once serves the first time, and never shakes hands again.
+func once() {
+	f, err := os.OpenFile(os.Getenv("ONCE"), os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		block()
+	}
+	f.Close()
+	pluginapi.Serve(&scripted{})
 }
 
 // playHost starts an echo plugin, prints its process id, and waits to be killed.
