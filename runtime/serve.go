@@ -191,7 +191,7 @@ func (w *Worker) down() []string {
 	defer w.mu.Unlock()
 	var out []string
 	for _, h := range w.handlers {
-		if !h.isUp {
+		if !h.isUp() {
 			out = append(out, h.name)
 		}
 	}
@@ -206,7 +206,7 @@ func (w *Worker) slots() []scheduler.Slots {
 	out := make([]scheduler.Slots, 0, len(w.indexes))
 	for _, ix := range w.indexes {
 		free := min(ix.h.slots-ix.h.busy, w.free)
-		if !ix.h.isUp || w.closing {
+		if !ix.h.isUp() || w.closing {
 			free = 0
 		}
 		out = append(out, scheduler.Slots{Index: ix.name, Free: free})
@@ -247,9 +247,13 @@ func (w *Worker) drain(ses *scheduler.Session, exchange <-chan struct{}) {
 	if waitFor(quiet, exchange, grace, nil) {
 		return
 	}
+	w.mu.Lock()
 	for _, h := range w.handlers {
-		h.backend.kill()
+		for _, p := range h.places {
+			p.process.Kill()
+		}
 	}
+	w.mu.Unlock()
 	if !waitFor(quiet, exchange, time.Second, nil) {
 		w.log.Error("tasks are left behind", "running", w.running())
 	}
