@@ -24,9 +24,10 @@ const lastOutput = 200 * time.Millisecond
 // processRunner is one plugin process, in the form in which go-plugin drives
 // it. It owns the process group, the pipes and the lifeline.
 type processRunner struct {
-	cmd    *exec.Cmd
-	stdout *handshakeReader
-	stderr *stderrLog
+	cmd     *exec.Cmd
+	program *os.File // what is executed, where cmd.Path names a descriptor
+	stdout  *handshakeReader
+	stderr  *stderrLog
 
 	lifeline *os.File // held open; its end tells the plugin that the host is gone
 	outputs  [2]*os.File
@@ -41,7 +42,7 @@ type processRunner struct {
 
 var _ runner.Runner = (*processRunner)(nil)
 
-// newRunner prepares cmd, to which go-plugin has added its environment.
+// newRunner prepares cmd, which says what is executed and as whom.
 func newRunner(cmd *exec.Cmd, stderr *stderrLog) *processRunner {
 	return &processRunner{cmd: cmd, stderr: stderr, exited: make(chan struct{})}
 }
@@ -62,8 +63,10 @@ func (r *processRunner) Start(context.Context) error {
 	r.cmd.Stdin = nil
 	r.cmd.Stdout, r.cmd.Stderr = stdout[1], stderr[1]
 	r.cmd.ExtraFiles = []*os.File{lifeline[0]}
+	if r.program != nil {
+		r.cmd.ExtraFiles = append(r.cmd.ExtraFiles, r.program)
+	}
 	r.cmd.Env = append(r.cmd.Env, handlerpb.EnvLifeline+"=3")
-	r.cmd.SysProcAttr = processAttrs()
 	if err := startOnLauncher(r.cmd); err != nil {
 		closeAll(pipes[:])
 		close(r.exited)
