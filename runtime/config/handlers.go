@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -45,7 +46,7 @@ func (d *decoder) handler(b *handlerBlock, named bool, pluginDir string) (Handle
 	d.integer(b.Concurrency, &h.Concurrency, 1, 100_000)
 	d.integer(b.MaxCrashes, &h.MaxCrashes, 1, 1000)
 	d.user(b.User, &h)
-	d.size(b.MemoryMax, &h.MemoryMax, 16<<20, 1<<40)
+	d.size(b.MemoryMax, &h.MemoryMax, 16<<20, min(1<<40, math.MaxInt))
 	d.checksum(b.SHA256, &h)
 	d.boolean(b.MTLS, &h.MTLS)
 
