@@ -77,7 +77,7 @@ func Run(ctx context.Context, o Options) error {
 	if o.Reload != nil {
 		reloading, stop := context.WithCancel(ctx)
 		defer stop()
-		go reload(reloading, client, w, o)
+		go reload(reloading, client, w, o, dir)
 	}
 	return w.Run(ctx)
 }

@@ -22,6 +22,7 @@ const leaveTime = 2 * time.Second
 // goroutine.
 type Process struct {
 	spec       Spec
+	binary     os.FileInfo // the file as it was at the start
 	program    program
 	credential *syscall.Credential // nil: the host's
 	cage       *cage               // nil: none

@@ -1,6 +1,9 @@
 package pluginhost
 
-import "context"
+import (
+	"context"
+	"os"
+)
 
 // adoption is a process that takes over from the present one, and how it and those
 // that follow it are run.
@@ -58,7 +61,6 @@ func (s *Supervisor) retire(p *Process) {
 type Group struct {
 	hooks   Hooks
 	members []*Supervisor
-	turn    chan struct{} // held by the Replace that is under way
 }
 
 // SuperviseGroup is Supervise for n processes: all of them start, or none.
@@ -67,7 +69,7 @@ func SuperviseGroup(ctx context.Context, n int, s Spec, hooks Hooks) (*Group, er
 	if err != nil {
 		return nil, err
 	}
-	g := &Group{hooks: hooks, turn: make(chan struct{}, 1)}
+	g := &Group{hooks: hooks}
 	for _, p := range first {
 		g.members = append(g.members, supervise(s, hooks, p))
 	}
@@ -77,14 +79,9 @@ func SuperviseGroup(ctx context.Context, n int, s Spec, hooks Hooks) (*Group, er
 // Replace starts a new process beside each of the group, from this spec. When all of
 // them are ready they take over, and each old one finishes its tasks and leaves, which
 // Replace does not wait for. When one does not become ready, nothing is changed, and
-// its error is returned and shown as the last one. ctx bounds the start.
+// its error is returned and shown as the last one. ctx bounds the start. There is one
+// Replace at a time.
 func (g *Group) Replace(ctx context.Context, s Spec) error {
-	select {
-	case g.turn <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { <-g.turn }()
 	fresh, err := startAll(ctx, len(g.members), s, g.hooks)
 	if err != nil {
 		for _, m := range g.members {
@@ -134,6 +131,22 @@ func startAll(ctx context.Context, n int, s Spec, hooks Hooks) ([]*Process, erro
 		<-p.Done()
 	}
 	return nil, failure
+}
+
+// Outdated tells whether a process is down, or was started from a binary that is not
+// the file of now.
+func (g *Group) Outdated() bool {
+	for _, m := range g.members {
+		p := m.Process()
+		if p == nil {
+			return true
+		}
+		now, err := os.Stat(p.spec.Path)
+		if err != nil || !os.SameFile(now, p.binary) || !now.ModTime().Equal(p.binary.ModTime()) || now.Size() != p.binary.Size() {
+			return true
+		}
+	}
+	return false
 }
 
 // States describe the processes of the group.

@@ -73,6 +73,10 @@ func prepare(s Spec, results func([]pluginapi.Result)) (*Process, error) {
 	if err := errors.Join(Check(s.Path), checkRunDir(s.RunDir)); err != nil {
 		return fail(err)
 	}
+	binary, err := os.Stat(s.Path) // before it is read: a change in between is seen later
+	if err != nil {
+		return fail(err)
+	}
 	credential, err := credentialOf(s.User)
 	if err != nil {
 		return fail(err)
@@ -91,6 +95,7 @@ func prepare(s Spec, results func([]pluginapi.Result)) (*Process, error) {
 	}
 	p := &Process{
 		spec:       s,
+		binary:     binary,
 		program:    program,
 		credential: credential,
 		results:    results,
