@@ -3,8 +3,6 @@ package runtime
 import (
 	"context"
 	"errors"
-	"sort"
-	"strings"
 	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
@@ -102,7 +100,7 @@ func (w *Worker) wantAll() {
 func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- struct{}) {
 	renewed := time.Now()
 	failing := false
-	var told standing // as announced
+	var said announcer
 	t := time.NewTicker(min(tickEvery, w.o.Lease/4))
 	defer t.Stop()
 	soon := make(chan struct{}, 1) // another one at once
@@ -153,50 +151,11 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		if err := w.findIndexes(ctx, ses); err != nil {
 			w.log.Warn("queues not read", "error", err)
 		}
-		if now := w.standing(); now != told {
-			err := ses.Announce(ctx, func(me *scheduler.Worker) { me.Down, me.ConfigHash = strings.Fields(now.down), now.hash })
-			if err != nil {
-				w.log.Warn("handlers that are down and hash of the configuration not announced", "error", err)
-			} else {
-				told = now
-			}
+		w.restartPlugins(ctx, beat.Restarts)
+		if err := said.announce(ctx, w, ses); err != nil {
+			w.log.Warn("state of the handlers and hash of the configuration not announced", "error", err)
 		}
 	}
-}
-
-// standing is what a worker says of itself that changes while it serves.
-type standing struct {
-	down string // handlers, joined by blanks
-	hash string // of the configuration
-}
-
-func (w *Worker) standing() standing {
-	down := w.down()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return standing{strings.Join(down, " "), w.hash}
-}
-
-// SetConfigHash changes what the worker announces as the hash of its configuration,
-// within a second.
-func (w *Worker) SetConfigHash(hash string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.hash = hash
-}
-
-// down are the handlers that take no tasks, sorted.
-func (w *Worker) down() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var out []string
-	for _, h := range w.handlers {
-		if !h.isUp() {
-			out = append(out, h.name)
-		}
-	}
-	sort.Strings(out)
-	return out
 }
 
 // slots are the free slots of all indexes; none when no more is to be claimed.

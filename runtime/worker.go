@@ -81,6 +81,7 @@ type handler struct {
 	maxCrashes int
 	busy       int
 	places     []*place // its processes, those that retire too
+	restart    restart  // as somebody asked for it
 }
 
 // index is one due index that the worker claims from. Guarded by Worker.mu.

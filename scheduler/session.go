@@ -73,6 +73,9 @@ type Beat struct {
 	Reaped int      // tasks taken back from dead workers
 	Stops  []string // internal ids of own tasks that somebody wants cancelled
 	Claim  bool     // there is work that nobody was told of
+
+	// Restarts are, by handler, the last requests to restart its plugin.
+	Restarts map[string]string
 }
 
 // maxReap is the most tasks that one call takes back.
@@ -100,6 +103,7 @@ func (s *Session) Tick(ctx context.Context, slots []Slots) (Beat, error) {
 	for _, v := range reply[4].([]any) {
 		b.Claim = b.Claim || v.(int64) == 1
 	}
+	b.Restarts = parseRestarts(reply[5].(string))
 	return b, nil
 }
 
