@@ -64,11 +64,14 @@ func (w *Worker) serve(ctx context.Context, ses *scheduler.Session) error {
 // listen takes signals, and tries again until the subscription stands.
 func (w *Worker) listen(ctx context.Context, ses *scheduler.Session) {
 	f := func(s scheduler.Signal) {
-		if s.Stop != "" {
+		switch {
+		case s.Stop != "":
 			w.stop(s.Stop)
-			return
+		case s.Tick:
+			w.tickSoon()
+		default:
+			w.wantAll()
 		}
-		w.wantAll()
 	}
 	err := ses.Listen(ctx, f)
 	if err == nil {
@@ -94,6 +97,14 @@ func (w *Worker) wantAll() {
 	w.signal()
 }
 
+// tickSoon makes the next tick come at once.
+func (w *Worker) tickSoon() {
+	select {
+	case w.soon <- struct{}{}:
+	default:
+	}
+}
+
 // tick renews the lease each second. It closes lost when the lease is gone, or when
 // Redis answers but does not renew it while it runs out: then the handlers must stop
 // before somebody else runs their tasks.
@@ -103,14 +114,13 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 	var said announcer
 	t := time.NewTicker(min(tickEvery, w.o.Lease/4))
 	defer t.Stop()
-	soon := make(chan struct{}, 1) // another one at once
-	soon <- struct{}{}             // the first: so that no gap between ticks looks like an outage
+	w.tickSoon() // so that no gap between ticks looks like an outage
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-		case <-soon:
+		case <-w.soon:
 		}
 		asked := time.Now()
 		call, cancel := context.WithTimeout(ctx, min(callTimeout, w.o.Lease/2))
@@ -137,10 +147,7 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		failing, renewed = false, asked
 		if beat.Reaped > 0 {
 			w.log.Warn("tasks taken back from a dead worker", "count", beat.Reaped)
-			select {
-			case soon <- struct{}{}: // there may be more
-			default:
-			}
+			w.tickSoon() // there may be more
 		}
 		for _, id := range beat.Stops {
 			w.stop(id)

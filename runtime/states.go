@@ -37,6 +37,7 @@ func (w *Worker) restartPlugins(ctx context.Context, requests map[string]string)
 			defer w.mu.Unlock()
 			if h.restart.request == request {
 				h.restart.through, h.restart.err = true, err
+				w.tickSoon() // somebody waits to hear of it
 			}
 		}()
 	}

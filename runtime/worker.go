@@ -59,6 +59,7 @@ type Worker struct {
 	starter  *starter
 	clock    engineClock
 	kick     chan struct{} // the exchange loop has something to do
+	soon     chan struct{} // the next tick is due
 
 	mu       sync.Mutex
 	ses      *scheduler.Session // nil between two leases
@@ -132,7 +133,7 @@ func New(o Options) (*Worker, error) {
 	}
 	host, _ := os.Hostname()
 	w := &Worker{
-		o: o, log: o.Log, host: host, handlers: make(map[string]*handler), kick: make(chan struct{}, 1),
+		o: o, log: o.Log, host: host, handlers: make(map[string]*handler), kick: make(chan struct{}, 1), soon: make(chan struct{}, 1),
 		runs: make(map[int64]*run), free: o.Concurrency, hash: o.ConfigHash,
 	}
 	for name, spec := range o.Handlers {

@@ -48,8 +48,8 @@ func (w Worker) State(handler string) (HandlerState, bool) {
 }
 
 // RestartHandler asks a worker to start new processes of a handler's plugin, which take
-// over when they are ready. The worker sees it within a second; when it is through, its
-// HandlerState names the request. ErrLeaseLost: the worker is gone.
+// over when they are ready. The worker sees it at once, or within a second; when it is
+// through, its HandlerState names the request. ErrLeaseLost: the worker is gone.
 func (c *Client) RestartHandler(ctx context.Context, worker, handler, request string) error {
 	reply, err := c.run(ctx, restartScript, worker, handler, request)
 	if err != nil {

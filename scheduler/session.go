@@ -127,9 +127,10 @@ func (s *Session) Leave(ctx context.Context) error {
 	}
 }
 
-// Signal is a hint that reached a worker: to claim, or to stop a task.
+// Signal is a hint that reached a worker: to stop a task, to tick, or else to claim.
 type Signal struct {
-	Stop string // internal id, or "" for "there is work"
+	Stop string // internal id
+	Tick bool
 }
 
 // Listen passes signals to f until the context ends. It returns once the
@@ -152,11 +153,11 @@ func (s *Session) Listen(ctx context.Context, f func(Signal)) error {
 				if !ok {
 					return
 				}
-				id, _ := strings.CutPrefix(m.Payload, "stop ")
-				if id == m.Payload {
+				id, stop := strings.CutPrefix(m.Payload, "stop ")
+				if !stop {
 					id = ""
 				}
-				f(Signal{Stop: id})
+				f(Signal{Stop: id, Tick: m.Payload == "tick"})
 			}
 		}
 	}()

@@ -155,6 +155,9 @@ func TestGrandchildrenHoldNothingUp(t *testing.T) {
 			if took := time.Since(begin); took > 900*time.Millisecond {
 				t.Errorf("took %s", took)
 			}
+			if err := h.Err(); err == nil || !strings.Contains(err.Error(), "was killed by signal: killed") {
+				t.Errorf("it died of %v", err)
+			}
 			if kind == "grandchild" {
 				eventually(t, time.Second, "the end of the grandchild", func() bool { return !alive(child) })
 			}

@@ -161,7 +161,7 @@ func (p *Process) clearUp() {
 func (p *Process) exitError() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	code, how := p.runner.ended()
+	code, how := p.runner.outcome()
 	if p.reason == nil && !p.killed && p.out.draining() && code == 0 {
 		return nil
 	}

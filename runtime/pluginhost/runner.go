@@ -37,6 +37,7 @@ type processRunner struct {
 	id     int        // 0: not started
 	killed bool       // before it was started
 	reaped bool
+	ended  chan struct{} // closed when it has ended
 	exited chan struct{} // closed when it has ended and its stderr has been read
 }
 
@@ -44,7 +45,7 @@ var _ runner.Runner = (*processRunner)(nil)
 
 // newRunner prepares cmd, which says what is executed and as whom.
 func newRunner(cmd *exec.Cmd, stderr *stderrLog) *processRunner {
-	return &processRunner{cmd: cmd, stderr: stderr, exited: make(chan struct{})}
+	return &processRunner{cmd: cmd, stderr: stderr, ended: make(chan struct{}), exited: make(chan struct{})}
 }
 
 // Start starts the process. On an error nothing is left behind.
@@ -106,6 +107,7 @@ func (r *processRunner) reap() {
 	r.cmd.Wait() // its error is told by ProcessState
 	r.reaped = true
 	r.mu.Unlock()
+	close(r.ended)
 
 	for _, f := range r.outputs {
 		f.SetReadDeadline(time.Now().Add(lastOutput))
@@ -137,9 +139,9 @@ func (r *processRunner) Wait(context.Context) error {
 	return nil
 }
 
-// ended says how the process ended: the exit code, -1 after a signal, and a
+// outcome says how the process ended: the exit code, -1 after a signal, and a
 // phrase. It must not be called before exited is closed.
-func (r *processRunner) ended() (int, string) {
+func (r *processRunner) outcome() (int, string) {
 	state := r.cmd.ProcessState
 	if state == nil {
 		return -1, "never ran"

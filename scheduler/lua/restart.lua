@@ -1,5 +1,6 @@
 -- restart.lua: ask a worker to replace the processes of a handler's plugin. The worker
--- sees it at its next tick; it is asked no more by a request that it has carried out.
+-- sees it at its next tick, which a signal hurries; it knows which requests it has
+-- carried out.
 --
 -- KEYS[1]  {ns}:clock
 -- ARGV     worker, handler, name of the request
@@ -18,4 +19,5 @@ for other, request in string.gmatch(v[3] or '', '([^ =]+)=(%S+)') do
   end
 end
 redis.call('HSET', K.WORKER .. worker, 'restarts', requests)
+redis.call('PUBLISH', K.WAKE .. worker, 'tick')
 return 1

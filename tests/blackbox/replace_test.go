@@ -38,11 +38,8 @@ func (s *site) install(from, to string) {
 func TestPluginReplacedUnderLoad(t *testing.T) {
 	s := newSite(t)
 	dir := s.ownPlugins("echo")
-	file := s.file(s.echo("instances = 2"), queue("jobs", `rate = "500/1s:10"`))
-	text, err := os.ReadFile(file)
-	s.must(err)
-	s.must(os.WriteFile(file, []byte(strings.Replace(string(text), proc.Build(t).PluginDir, dir, 1)), 0o644))
-	w := proc.Worker(t, file)
+	s.plugins = dir
+	w := proc.Worker(t, s.file(s.echo("instances = 2"), queue("jobs", `rate = "500/1s:10"`)))
 	old := proc.Children(w.PID)
 	if len(old) != 2 {
 		t.Fatalf("%d processes", len(old))

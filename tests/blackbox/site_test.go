@@ -28,6 +28,7 @@ type site struct {
 	rdb     *redis.Client
 	client  *scheduler.Client
 	journal *proc.Journal
+	plugins string // plugin_dir
 	files   int
 }
 
@@ -35,8 +36,7 @@ const namespace = "bb"
 
 func newSite(t *testing.T, opts ...redistest.Option) *site {
 	t.Helper()
-	proc.Build(t)
-	s := &site{T: t, redis: redistest.Start(t, opts...), journal: proc.NewJournal(t)}
+	s := &site{T: t, plugins: proc.Build(t).PluginDir, redis: redistest.Start(t, opts...), journal: proc.NewJournal(t)}
 	s.rdb = s.redis.Client()
 	t.Cleanup(func() { s.rdb.Close() })
 	var err error
@@ -62,7 +62,7 @@ func (s *site) ctx() context.Context {
 // head is what every config file begins with: where things are.
 func (s *site) head() string {
 	return fmt.Sprintf("namespace = %q\nplugin_dir = %q\nredis { url = %q }\n",
-		namespace, proc.Build(s).PluginDir, s.redis.URL())
+		namespace, s.plugins, s.redis.URL())
 }
 
 // echo is a handler block that keeps the site's journal; attributes of the block may

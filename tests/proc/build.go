@@ -25,6 +25,7 @@ var (
 	directory = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "throttlerd-test-") })
 	daemon    = sync.OnceValues(buildDaemon)
 	ctl       = sync.OnceValues(buildCtl)
+	rogue     = sync.OnceValues(buildRogue)
 )
 
 // Build returns the binaries, built at the first call of a test run.
@@ -45,6 +46,16 @@ func Programs(tb testing.TB) string {
 		tb.Fatal(err)
 	}
 	return filepath.Dir(b.Throttlerd)
+}
+
+// Rogue is a plugin that misbehaves as it is told.
+func Rogue(tb testing.TB) string {
+	tb.Helper()
+	path, err := rogue()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return path
 }
 
 // Main runs the tests of a package that uses Build, and cleans up after them.
@@ -75,6 +86,14 @@ func buildCtl() (string, error) {
 		return "", err
 	}
 	return filepath.Join(dir, "throttlectl"), build(dir+"/", "./cmd/throttlectl")
+}
+
+func buildRogue() (string, error) {
+	dir, err := directory()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "rogue", "rogue"), build(filepath.Join(dir, "rogue")+"/", "./tests/rogue")
 }
 
 func build(out string, packages ...string) error {
