@@ -47,6 +47,7 @@ func TestHandlerListAndShow(t *testing.T) {
 	b.claim(well, "smtp", 1)
 	golden(t, "handler_list.txt", b.ok("handler", "list"))
 	golden(t, "handler_show.txt", b.ok("handler", "show", "smtp"))
+	contains(t, b.run("worker", "list", "--check").err, `handler "smtp" is down on worker web-2-bb: exited with code 3`)
 	var list []handlerView
 	b.decode(&list, "handler", "list")
 	states := map[string]string{}

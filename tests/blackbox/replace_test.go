@@ -79,3 +79,41 @@ func TestPluginReplacedUnderLoad(t *testing.T) {
 	t.Logf("figure: %d tasks in the old processes, %d in the new ones; latest start %v after its grant", by[true], by[false], latest)
 	s.stop(w, 20*time.Second)
 }
+
+// One of three processes dies: the tasks that ran in it run again, all others once.
+func TestInstancesDieAlone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	w := proc.Worker(t, s.file(s.echo("instances = 3"), queue("jobs")))
+	pids := proc.Children(w.PID)
+	if len(pids) != 3 {
+		t.Fatalf("%d processes", len(pids))
+	}
+	const tasks = 30
+	ids := s.submit("jobs", tasks, `{"sleep": "1s"}`)
+	starts := s.journal.WaitStarts(tasks, 10*time.Second)
+	in := map[int]int{}
+	for _, e := range starts {
+		in[e.PID]++
+	}
+	if in[pids[0]] != 10 || in[pids[1]] != 10 || in[pids[2]] != 10 {
+		t.Errorf("tasks in each process: %v", in)
+	}
+	proc.Kill(t, pids[1])
+	s.waitDone("jobs", tasks, 15*time.Second)
+	runs := map[string]int{}
+	for _, e := range s.journal.Starts() {
+		runs[e.Task]++
+	}
+	for _, e := range starts {
+		want := 1
+		if e.PID == pids[1] {
+			want = 2
+		}
+		if runs[e.Task] != want {
+			t.Errorf("task %s of process %d ran %d times, not %d", e.Task, e.PID, runs[e.Task], want)
+		}
+	}
+	s.audit("jobs", ids)
+	proc.Eventually(t, 5*time.Second, "three processes again", func() bool { return len(proc.Children(w.PID)) == 3 })
+}
