@@ -17,10 +17,11 @@ import (
 // den is a worker with a plugin that misbehaves beside one that does not.
 type den struct {
 	*site
-	w     *proc.Process
-	start string // the file that says how rogue starts
-	jobs  []string
-	echo  int // the process of echo
+	w      *proc.Process
+	config string
+	start  string // the file that says how rogue starts
+	jobs   []string
+	echo   int // the process of echo
 }
 
 // newDen starts the worker. Each crash of rogue is the end of the task that ran in it.
@@ -33,7 +34,8 @@ func newDen(t *testing.T, timeout string, attributes ...string) *den {
 	d.start = filepath.Join(t.TempDir(), "start")
 	rogue := fmt.Sprintf("handler \"rogue\" {\nconcurrency = 4\nmax_crashes = 1\nenv = { ROGUE_START = %q }\n%s\n}\n", d.start, strings.Join(attributes, "\n"))
 	bad := fmt.Sprintf("queue \"bad\" {\nhandler = \"rogue\"\nrate = \"1000/1s:1000\"\ntimeout = %q\nretry {\nmax_attempts = 1\n}\n}\n", timeout)
-	d.w = proc.Worker(t, d.file(d.site.echo(), rogue, queue("jobs"), bad))
+	d.config = d.file(d.site.echo(), rogue, queue("jobs"), bad)
+	d.w = proc.Worker(t, d.config)
 	d.echo = d.process("echo")
 	return d
 }
@@ -197,6 +199,33 @@ func TestPluginThatDoesNotStartAgain(t *testing.T) {
 			d.well()
 		})
 	}
+}
+
+// throttlectl brings a new version in, on two workers, while tasks run; none fails, and
+// the list tells.
+func TestHandlerRestartBringsTheNewVersion(t *testing.T) {
+	t.Parallel()
+	d := newDen(t, "20s", "instances = 2")
+	second := proc.Worker(t, d.config)
+	d.submit("bad", 3000, "ok") // 8 slots of 20 ms: 7 s of work
+	d.waitDone("bad", 500, 20*time.Second)
+	d.install(proc.NewRogue(t), filepath.Join(d.plugins, "rogue"))
+	d.restart(0, "rogue: restarted on worker "+second.ID())
+	after := d.submit("bad", 100, "ok")
+	d.waitDone("bad", 3100, 30*time.Second)
+	for _, id := range after {
+		if x := d.task(id); string(x.Result) != "2.0.0" || x.Attempts != 1 {
+			t.Errorf("%+v", x)
+		}
+	}
+	if q := d.show("bad"); q.Dead != 0 || q.Failed != 0 || q.TokensSpent != 3100 || q.TokensWasted != 0 {
+		t.Errorf("%+v", q)
+	}
+	r := proc.Ctl(t, "--redis-url", d.redis.URL(), "--namespace", namespace, "handler", "list")
+	if n := strings.Count(r.Stdout, "2.0.0"); r.Code != 0 || n != 2 {
+		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	t.Logf("figure:\n%s", r.Stdout)
 }
 
 // Five crashes in five minutes: the queue waits for 15 to 30 s, nothing is spent, and the
