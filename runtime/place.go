@@ -83,6 +83,8 @@ func (h *handler) down(gone process, err error) {
 // bereft is the outcome of a run whose process is gone. Under w.mu.
 func (h *handler) bereft(r *run, killed bool, suspect *run, err error) scheduler.Outcome {
 	switch {
+	case r.cause == pluginapi.ErrTimeout && r.ignored.IsZero():
+		return failed(timedOut(r) + "; then its plugin died")
 	case r.cause == pluginapi.ErrTimeout:
 		return failed(timedOut(r) + "; it ignored the end of its context, and its plugin was killed")
 	case r.cause != nil:

@@ -103,6 +103,24 @@ func TestARetiredProcessTakesNoTaskAndFinishesItsOwn(t *testing.T) {
 	}
 }
 
+// What a task is told that timed out before its process was gone: who killed whom.
+func TestATimeoutBeforeTheEndOfTheProcess(t *testing.T) {
+	for ignored, want := range map[bool]string{false: "; then its plugin died", true: "; it ignored the end of its context, and its plugin was killed"} {
+		s := newStage(t)
+		a := &still{}
+		s.h.up(a)
+		s.run(1, 0)
+		s.w.runs[1].cause = pluginapi.ErrTimeout
+		if ignored {
+			s.w.runs[1].ignored = time.Now()
+		}
+		s.h.down(a, errors.New("signal: killed"))
+		if o := s.w.outcomes[0]; o.Kind != scheduler.Failed || o.Text != "timed out after 1m0s"+want {
+			t.Errorf("%+v", o)
+		}
+	}
+}
+
 // One suspect a process; where one runs and its process dies, nobody else has a part.
 func TestSuspectsRunOneByOneInEachProcess(t *testing.T) {
 	s := newStage(t)
