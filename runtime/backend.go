@@ -6,25 +6,33 @@ import (
 	"github.com/throttlerd/throttlerd/pluginapi"
 )
 
-// backend runs the tasks of one handler: a plugin process, or a Go value.
+// backend runs the tasks of one handler: plugin processes, or a Go value.
 type backend interface {
 	// start makes it ready; events of it go to e from then on.
 	start(ctx context.Context, e events) error
-	// send starts tasks, now. A backend that is down drops them: its down event
-	// has named them, or will.
-	send(tasks []*pluginapi.Task)
-	// cancel ends a task's context.
-	cancel(run int64, cause error)
-	// kill ends the process with all that runs in it; false when there is none to
-	// end.
-	kill() bool
 	// stop ends it when its tasks are through, at the latest with ctx.
 	stop(ctx context.Context)
+}
+
+// process is what tasks run in: one process of a plugin, or the worker itself.
+type process interface {
+	// Send starts tasks, now. A process that is gone drops them: its down event has
+	// named them, or will.
+	Send(tasks []*pluginapi.Task)
+	// Cancel ends a task's context.
+	Cancel(run int64, cause error)
+	// Kill ends the process with all that runs in it, where that can be done.
+	Kill()
 }
 
 // events is what a backend tells its worker.
 type events interface {
 	results(list []pluginapi.Result)
-	up()
-	down(err error)
+	// up: the process takes tasks.
+	up(p process)
+	// retire: another one has come up in its place; it takes no more tasks, and
+	// finishes those that it has.
+	retire(p process)
+	// down: the process is gone, with all that ran in it.
+	down(p process, err error)
 }

@@ -20,18 +20,17 @@ type mortal struct {
 	mu      sync.Mutex
 	e       events
 	running map[string]int64
-	up      bool
 	poison  string
 }
 
 func (m *mortal) start(_ context.Context, e events) error {
-	m.e, m.up, m.running = e, true, make(map[string]int64)
-	e.up()
+	m.e, m.running = e, make(map[string]int64)
+	e.up(m)
 	return nil
 }
 
-// send finishes everything but while it holds poison: then the process dies with all.
-func (m *mortal) send(tasks []*pluginapi.Task) {
+// Send finishes everything but while it holds poison: then the process dies with all.
+func (m *mortal) Send(tasks []*pluginapi.Task) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	dies := false
@@ -42,8 +41,8 @@ func (m *mortal) send(tasks []*pluginapi.Task) {
 	if dies {
 		m.running = make(map[string]int64)
 		go func() {
-			m.e.down(errors.New("signal: killed"))
-			m.e.up()
+			m.e.down(m, errors.New("signal: killed"))
+			m.e.up(m)
 		}()
 		return
 	}
@@ -55,8 +54,8 @@ func (m *mortal) send(tasks []*pluginapi.Task) {
 	go m.e.results(list)
 }
 
-func (m *mortal) cancel(int64, error)  {}
-func (m *mortal) kill() bool           { return false }
+func (m *mortal) Cancel(int64, error)  {}
+func (m *mortal) Kill()                {}
 func (m *mortal) stop(context.Context) {}
 
 // The task that kills its plugin dies at its third crash; its neighbours, which went

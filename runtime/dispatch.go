@@ -18,7 +18,7 @@ const (
 // dispatch starts runs whose instant has come.
 func (w *Worker) dispatch(runs []*run) {
 	now := time.Now()
-	batches := make(map[*handler][]*pluginapi.Task, 1)
+	batches := make(map[*place][]*pluginapi.Task, 1)
 	w.mu.Lock()
 	back := len(w.outcomes)
 	for _, r := range runs {
@@ -33,22 +33,26 @@ func (w *Worker) dispatch(runs []*run) {
 		case late > lateAfter:
 			w.log.Warn("task handed back: it would start late", "queue", r.grant.Queue, "task", r.grant.ID, "late", late)
 			w.finish(r, scheduler.Outcome{Kind: scheduler.GiveBack, Number: 1})
-		case !r.h.isUp:
+		case !r.h.isUp():
 			w.finish(r, scheduler.Outcome{Kind: scheduler.GiveBack, Number: 1})
-		case w.lastChance(r) && r.h.suspect != nil:
-			w.finish(r, scheduler.Outcome{Kind: scheduler.Postponed, Number: postpone.Microseconds()})
 		default:
-			if w.lastChance(r) {
-				r.h.suspect = r
+			p := r.h.place(lastChance(r))
+			if p == nil {
+				w.finish(r, scheduler.Outcome{Kind: scheduler.Postponed, Number: postpone.Microseconds()})
+				continue
 			}
-			r.sent = true
+			if lastChance(r) {
+				p.suspect = r
+			}
+			r.place = p
+			p.busy++
 			r.ends = now.Add(r.grant.Timeout)
-			batches[r.h] = append(batches[r.h], task(r))
+			batches[p] = append(batches[p], task(r))
 		}
 	}
 	back = len(w.outcomes) - back
-	for h, tasks := range batches {
-		h.backend.send(tasks) // under the lock, so that a down event comes before or after
+	for p, tasks := range batches {
+		p.process.Send(tasks) // under the lock, so that a down event comes before or after
 	}
 	w.mu.Unlock()
 	if back > 0 {
@@ -58,8 +62,8 @@ func (w *Worker) dispatch(runs []*run) {
 
 // lastChance tells the tasks whose next part in a crash makes them dead as poison.
 // They run one by one, so that a death of the process names its cause.
-func (w *Worker) lastChance(r *run) bool {
-	return r.grant.Crashes > 0 && r.grant.Crashes >= w.o.MaxCrashes-1
+func lastChance(r *run) bool {
+	return r.grant.Crashes > 0 && r.grant.Crashes >= r.h.maxCrashes-1
 }
 
 func task(r *run) *pluginapi.Task {
@@ -85,8 +89,11 @@ func (w *Worker) drop(r *run) {
 	delete(w.runs, r.grant.Fence)
 	r.h.busy--
 	w.free++
-	if r.h.suspect == r {
-		r.h.suspect = nil
+	if p := r.place; p != nil {
+		p.busy--
+		if p.suspect == r {
+			p.suspect = nil
+		}
 	}
 	w.checkQuiet()
 }
@@ -106,9 +113,9 @@ func (w *Worker) called(r *run, o scheduler.Outcome) scheduler.Outcome {
 	case o.Kind == scheduler.Done:
 		return o
 	case r.cause == pluginapi.ErrTaskCancelled:
-		return scheduler.Outcome{Kind: scheduler.Cancelled, Number: int64(b2i(!r.sent)), Actual: o.Actual, Reports: o.Reports}
+		return scheduler.Outcome{Kind: scheduler.Cancelled, Number: int64(b2i(r.place == nil)), Actual: o.Actual, Reports: o.Reports}
 	case r.cause == pluginapi.ErrDraining:
-		return scheduler.Outcome{Kind: scheduler.GiveBack, Number: int64(b2i(!r.sent)), Actual: o.Actual, Reports: o.Reports}
+		return scheduler.Outcome{Kind: scheduler.GiveBack, Number: int64(b2i(r.place == nil)), Actual: o.Actual, Reports: o.Reports}
 	}
 	return o
 }

@@ -128,7 +128,7 @@ func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Cl
 	for i := range w.indexes {
 		ix := w.indexes[(i+turn)%len(w.indexes)]
 		free := ix.h.slots - ix.h.busy
-		if free <= 0 || !ix.h.isUp {
+		if free <= 0 || !ix.h.isUp() {
 			continue
 		}
 		if !ix.want {

@@ -110,9 +110,9 @@ func sameReport(a, b scheduler.Report) bool {
 
 // oneRun is a worker with one run that its plugin has.
 func oneRun(log hclog.Logger) (*Worker, *handler, *run) {
-	w := &Worker{log: log, kick: make(chan struct{}, 1), runs: make(map[int64]*run), ses: &scheduler.Session{}, o: Options{MaxCrashes: 3}}
-	h := &handler{name: "calls", w: w}
-	r := &run{h: h, ses: w.ses, sent: true, grant: scheduler.Grant{Internal: "i", ID: "t1", Queue: "q", Fence: 7}}
+	w := &Worker{log: log, kick: make(chan struct{}, 1), runs: make(map[int64]*run), ses: &scheduler.Session{}}
+	h := &handler{name: "calls", w: w, maxCrashes: 3, places: []*place{{process: &mortal{}}}}
+	r := &run{h: h, ses: w.ses, place: h.places[0], grant: scheduler.Grant{Internal: "i", ID: "t1", Queue: "q", Fence: 7}}
 	w.runs[7] = r
 	return w, h, r
 }
@@ -147,7 +147,7 @@ func TestWhichOutcomesCarryFeedback(t *testing.T) {
 		}
 	}
 	w, h, _ := oneRun(hclog.NewNullLogger())
-	h.down(errors.New("signal: killed"))
+	h.down(h.places[0].process, errors.New("signal: killed"))
 	if o := w.outcomes[0]; o.Kind != scheduler.Crashed || o.Actual != nil || o.Reports != nil {
 		t.Errorf("crash: %+v", o)
 	}

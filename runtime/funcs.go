@@ -29,11 +29,12 @@ func newGoBackend(h pluginapi.Handler, log hclog.Logger) *goBackend {
 
 func (b *goBackend) start(_ context.Context, e events) error {
 	b.events = e
-	e.up()
+	e.up(b)
 	return nil
 }
 
-func (b *goBackend) send(tasks []*pluginapi.Task) {
+// Send runs each task in a goroutine.
+func (b *goBackend) Send(tasks []*pluginapi.Task) {
 	for _, t := range tasks {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		ctx, stop := context.WithDeadlineCause(ctx, t.Deadline, pluginapi.ErrTimeout)
@@ -60,7 +61,8 @@ func (b *goBackend) send(tasks []*pluginapi.Task) {
 	}
 }
 
-func (b *goBackend) cancel(run int64, cause error) {
+// Cancel ends the context of a run.
+func (b *goBackend) Cancel(run int64, cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c := b.runs[run]; c != nil {
@@ -68,9 +70,10 @@ func (b *goBackend) cancel(run int64, cause error) {
 	}
 }
 
-func (b *goBackend) kill() bool { return false }
+// Kill does nothing: Go code cannot be ended from outside.
+func (b *goBackend) Kill() {}
 
-// stop waits for what runs: Go code cannot be ended from outside.
+// stop waits for what runs.
 func (b *goBackend) stop(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {

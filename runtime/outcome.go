@@ -50,52 +50,6 @@ func failed(text string) scheduler.Outcome {
 	return scheduler.Outcome{Kind: scheduler.Failed, Number: rand.Int64N(1_000_000), Text: text}
 }
 
-// up: the handler takes tasks.
-func (h *handler) up() {
-	w := h.w
-	w.mu.Lock()
-	h.isUp = true
-	for _, ix := range w.indexes {
-		if ix.h == h {
-			ix.want = true
-		}
-	}
-	w.mu.Unlock()
-	w.signal()
-}
-
-// down: the plugin's process is gone, with all that ran in it. Those that ignored
-// their timeout have failed by it. Of the others, the one that ran as a suspect is
-// taken to be the cause; without one, all of them have a part in it.
-func (h *handler) down(err error) {
-	w := h.w
-	w.mu.Lock()
-	h.isUp = false
-	killed := false
-	for _, r := range w.runs {
-		killed = killed || r.h == h && !r.ignored.IsZero()
-	}
-	for _, r := range w.runs {
-		switch {
-		case r.h != h || !r.sent:
-		case r.cause == pluginapi.ErrTimeout:
-			w.finish(r, failed(timedOut(r)+"; it ignored the end of its context, and its plugin was killed"))
-		case r.cause != nil:
-			w.finish(r, w.called(r, scheduler.Outcome{Kind: scheduler.GiveBack}))
-		case killed || h.suspect != nil && h.suspect != r:
-			w.finish(r, scheduler.Outcome{Kind: scheduler.GiveBack})
-		default:
-			text := "the plugin process ended"
-			if err != nil {
-				text = err.Error()
-			}
-			w.finish(r, scheduler.Outcome{Kind: scheduler.Crashed, Number: int64(w.o.MaxCrashes), Text: text})
-		}
-	}
-	w.mu.Unlock()
-	w.signal()
-}
-
 func timedOut(r *run) string {
 	return "timed out after " + r.grant.Timeout.String()
 }
@@ -107,8 +61,8 @@ func (w *Worker) cancelRun(r *run, cause error) {
 	}
 	r.cause = cause
 	r.ends = time.Now() // from here it has the grace to return
-	if r.sent {
-		r.h.backend.cancel(r.grant.Fence, cause)
+	if r.place != nil {
+		r.place.process.Cancel(r.grant.Fence, cause)
 	}
 }
 

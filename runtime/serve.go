@@ -3,8 +3,6 @@ package runtime
 import (
 	"context"
 	"errors"
-	"sort"
-	"strings"
 	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
@@ -66,11 +64,14 @@ func (w *Worker) serve(ctx context.Context, ses *scheduler.Session) error {
 // listen takes signals, and tries again until the subscription stands.
 func (w *Worker) listen(ctx context.Context, ses *scheduler.Session) {
 	f := func(s scheduler.Signal) {
-		if s.Stop != "" {
+		switch {
+		case s.Stop != "":
 			w.stop(s.Stop)
-			return
+		case s.Tick:
+			w.tickSoon()
+		default:
+			w.wantAll()
 		}
-		w.wantAll()
 	}
 	err := ses.Listen(ctx, f)
 	if err == nil {
@@ -96,23 +97,30 @@ func (w *Worker) wantAll() {
 	w.signal()
 }
 
+// tickSoon makes the next tick come at once.
+func (w *Worker) tickSoon() {
+	select {
+	case w.soon <- struct{}{}:
+	default:
+	}
+}
+
 // tick renews the lease each second. It closes lost when the lease is gone, or when
 // Redis answers but does not renew it while it runs out: then the handlers must stop
 // before somebody else runs their tasks.
 func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- struct{}) {
 	renewed := time.Now()
 	failing := false
-	var told standing // as announced
+	var said announcer
 	t := time.NewTicker(min(tickEvery, w.o.Lease/4))
 	defer t.Stop()
-	soon := make(chan struct{}, 1) // another one at once
-	soon <- struct{}{}             // the first: so that no gap between ticks looks like an outage
+	w.tickSoon() // so that no gap between ticks looks like an outage
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-		case <-soon:
+		case <-w.soon:
 		}
 		asked := time.Now()
 		call, cancel := context.WithTimeout(ctx, min(callTimeout, w.o.Lease/2))
@@ -139,10 +147,7 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		failing, renewed = false, asked
 		if beat.Reaped > 0 {
 			w.log.Warn("tasks taken back from a dead worker", "count", beat.Reaped)
-			select {
-			case soon <- struct{}{}: // there may be more
-			default:
-			}
+			w.tickSoon() // there may be more
 		}
 		for _, id := range beat.Stops {
 			w.stop(id)
@@ -153,50 +158,11 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		if err := w.findIndexes(ctx, ses); err != nil {
 			w.log.Warn("queues not read", "error", err)
 		}
-		if now := w.standing(); now != told {
-			err := ses.Announce(ctx, func(me *scheduler.Worker) { me.Down, me.ConfigHash = strings.Fields(now.down), now.hash })
-			if err != nil {
-				w.log.Warn("handlers that are down and hash of the configuration not announced", "error", err)
-			} else {
-				told = now
-			}
+		w.restartPlugins(ctx, beat.Restarts)
+		if err := said.announce(ctx, w, ses); err != nil {
+			w.log.Warn("state of the handlers and hash of the configuration not announced", "error", err)
 		}
 	}
-}
-
-// standing is what a worker says of itself that changes while it serves.
-type standing struct {
-	down string // handlers, joined by blanks
-	hash string // of the configuration
-}
-
-func (w *Worker) standing() standing {
-	down := w.down()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return standing{strings.Join(down, " "), w.hash}
-}
-
-// SetConfigHash changes what the worker announces as the hash of its configuration,
-// within a second.
-func (w *Worker) SetConfigHash(hash string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.hash = hash
-}
-
-// down are the handlers that take no tasks, sorted.
-func (w *Worker) down() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var out []string
-	for _, h := range w.handlers {
-		if !h.isUp {
-			out = append(out, h.name)
-		}
-	}
-	sort.Strings(out)
-	return out
 }
 
 // slots are the free slots of all indexes; none when no more is to be claimed.
@@ -206,7 +172,7 @@ func (w *Worker) slots() []scheduler.Slots {
 	out := make([]scheduler.Slots, 0, len(w.indexes))
 	for _, ix := range w.indexes {
 		free := min(ix.h.slots-ix.h.busy, w.free)
-		if !ix.h.isUp || w.closing {
+		if !ix.h.isUp() || w.closing {
 			free = 0
 		}
 		out = append(out, scheduler.Slots{Index: ix.name, Free: free})
@@ -247,9 +213,13 @@ func (w *Worker) drain(ses *scheduler.Session, exchange <-chan struct{}) {
 	if waitFor(quiet, exchange, grace, nil) {
 		return
 	}
+	w.mu.Lock()
 	for _, h := range w.handlers {
-		h.backend.kill()
+		for _, p := range h.places {
+			p.process.Kill()
+		}
 	}
+	w.mu.Unlock()
 	if !waitFor(quiet, exchange, time.Second, nil) {
 		w.log.Error("tasks are left behind", "running", w.running())
 	}

@@ -40,25 +40,26 @@ func grace(r *run) time.Duration {
 }
 
 func (w *Worker) watchOnce(now time.Time) {
-	kill := make(map[*handler]bool)
+	kill := make(map[*place]*handler)
 	w.mu.Lock()
 	for _, r := range w.runs {
-		if !r.sent || now.Before(r.ends.Add(watchEvery)) {
+		if r.place == nil || now.Before(r.ends.Add(watchEvery)) {
 			continue
 		}
 		if r.cause == nil {
 			w.cancelRun(r, pluginapi.ErrTimeout)
 		} else if now.After(r.ends.Add(grace(r))) && r.ignored.IsZero() {
 			r.ignored = now
-			kill[r.h] = true
+			kill[r.place] = r.h
 		}
 	}
 	w.mu.Unlock()
-	for h := range kill {
-		if h.backend.kill() {
-			w.log.Error("plugin killed: a task ignored the end of its context", "handler", h.name)
-		} else {
+	for p, h := range kill {
+		p.process.Kill()
+		if _, ok := h.backend.(*goBackend); ok {
 			w.log.Error("a task ignores the end of its context and holds its slot", "handler", h.name)
+		} else {
+			w.log.Error("plugin killed: a task ignored the end of its context", "handler", h.name)
 		}
 	}
 }

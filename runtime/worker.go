@@ -24,7 +24,9 @@ import (
 type Handler struct {
 	Go          pluginapi.Handler
 	Plugin      pluginhost.Spec
-	Concurrency int // tasks at once in this worker; 64 when 0
+	Instances   int // processes of the plugin in this worker; 1 when 0
+	Concurrency int // tasks at once in this worker, over all instances; 64 when 0
+	MaxCrashes  int // deaths of its plugin that a task may have a part in; 3 when 0
 }
 
 // Options of a Worker.
@@ -37,7 +39,6 @@ type Options struct {
 	Lease        time.Duration // 10s when 0
 	Lookahead    time.Duration // how far ahead tokens are reserved; negative: none; 50ms when 0
 	DrainTimeout time.Duration // 30s when 0
-	MaxCrashes   int           // deaths of its plugin that a task may have a part in; 3 when 0
 	Hurry        <-chan struct{}
 	Version      string
 	ConfigHash   string
@@ -58,6 +59,7 @@ type Worker struct {
 	starter  *starter
 	clock    engineClock
 	kick     chan struct{} // the exchange loop has something to do
+	soon     chan struct{} // the next tick is due
 
 	mu       sync.Mutex
 	ses      *scheduler.Session // nil between two leases
@@ -74,13 +76,14 @@ type Worker struct {
 
 // handler is one handler of the worker. Its fields are guarded by Worker.mu.
 type handler struct {
-	name    string
-	w       *Worker
-	backend backend
-	slots   int
-	busy    int
-	isUp    bool
-	suspect *run // the one run that may be the last of its process: they run one by one
+	name       string
+	w          *Worker
+	backend    backend
+	slots      int
+	maxCrashes int
+	busy       int
+	places     []*place // its processes, those that retire too
+	restart    restart  // as somebody asked for it
 }
 
 // index is one due index that the worker claims from. Guarded by Worker.mu.
@@ -100,7 +103,7 @@ type run struct {
 	engine int64     // the same by engine time, µs
 	// notBefore is a local instant that the engine instant is not before.
 	notBefore time.Time
-	sent      bool      // to the backend
+	place     *place    // it was sent there; nil: it was not sent
 	ends      time.Time // deadline, once sent
 	cause     error     // why it is being cancelled
 	ignored   time.Time // when it is taken to have ignored its cancellation
@@ -123,9 +126,6 @@ func New(o Options) (*Worker, error) {
 	if o.Concurrency <= 0 {
 		o.Concurrency = 256
 	}
-	if o.MaxCrashes <= 0 {
-		o.MaxCrashes = 3
-	}
 	if len(o.Pools) == 0 {
 		o.Pools = []string{scheduler.DefaultPool}
 	}
@@ -134,14 +134,17 @@ func New(o Options) (*Worker, error) {
 	}
 	host, _ := os.Hostname()
 	w := &Worker{
-		o: o, log: o.Log, host: host, handlers: make(map[string]*handler), kick: make(chan struct{}, 1),
+		o: o, log: o.Log, host: host, handlers: make(map[string]*handler), kick: make(chan struct{}, 1), soon: make(chan struct{}, 1),
 		runs: make(map[int64]*run), free: o.Concurrency, hash: o.ConfigHash,
 	}
 	for name, spec := range o.Handlers {
 		if err := scheduler.CheckName("handler", name); err != nil {
 			return nil, err
 		}
-		h := &handler{name: name, w: w, slots: spec.Concurrency}
+		h := &handler{name: name, w: w, slots: spec.Concurrency, maxCrashes: spec.MaxCrashes}
+		if h.maxCrashes <= 0 {
+			h.maxCrashes = 3
+		}
 		if h.slots <= 0 {
 			h.slots = 64
 		}
@@ -149,7 +152,7 @@ func New(o Options) (*Worker, error) {
 		if spec.Go != nil {
 			h.backend = newGoBackend(spec.Go, o.Log.Named(name))
 		} else {
-			h.backend = newPluginBackend(spec.Plugin, o.Log.Named(name))
+			h.backend = newPluginBackend(spec.Plugin, spec.Instances, o.Log.Named(name))
 		}
 		w.handlers[name] = h
 	}
@@ -374,7 +377,7 @@ func (w *Worker) abandon() {
 	w.ses = nil
 	w.outcomes = nil
 	for _, r := range w.runs {
-		if !r.sent {
+		if r.place == nil {
 			w.drop(r) // the starter finds it gone
 			continue
 		}

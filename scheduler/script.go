@@ -30,6 +30,7 @@ var (
 	tickScript     = compose(endParts, "next", "reap", "discard", "expire", "tick")
 	leaveScript    = compose(endParts, "reap", "leave")
 	registerScript = compose(nil, "register")
+	restartScript  = compose(nil, "restart")
 	defineScript   = compose(queueParts, "define")
 	purgeScript    = compose(queueParts, "forget", "purge")
 	removeScript   = compose(queueParts, "forget", "discard", "remove")

@@ -73,6 +73,9 @@ type Beat struct {
 	Reaped int      // tasks taken back from dead workers
 	Stops  []string // internal ids of own tasks that somebody wants cancelled
 	Claim  bool     // there is work that nobody was told of
+
+	// Restarts are, by handler, the last requests to restart its plugin.
+	Restarts map[string]string
 }
 
 // maxReap is the most tasks that one call takes back.
@@ -100,6 +103,7 @@ func (s *Session) Tick(ctx context.Context, slots []Slots) (Beat, error) {
 	for _, v := range reply[4].([]any) {
 		b.Claim = b.Claim || v.(int64) == 1
 	}
+	b.Restarts = parseRestarts(reply[5].(string))
 	return b, nil
 }
 
@@ -123,9 +127,10 @@ func (s *Session) Leave(ctx context.Context) error {
 	}
 }
 
-// Signal is a hint that reached a worker: to claim, or to stop a task.
+// Signal is a hint that reached a worker: to stop a task, to tick, or else to claim.
 type Signal struct {
-	Stop string // internal id, or "" for "there is work"
+	Stop string // internal id
+	Tick bool
 }
 
 // Listen passes signals to f until the context ends. It returns once the
@@ -148,11 +153,11 @@ func (s *Session) Listen(ctx context.Context, f func(Signal)) error {
 				if !ok {
 					return
 				}
-				id, _ := strings.CutPrefix(m.Payload, "stop ")
-				if id == m.Payload {
+				id, stop := strings.CutPrefix(m.Payload, "stop ")
+				if !stop {
 					id = ""
 				}
-				f(Signal{Stop: id})
+				f(Signal{Stop: id, Tick: m.Payload == "tick"})
 			}
 		}
 	}()

@@ -143,7 +143,11 @@ func health(queues []Queue, workers []Worker, now time.Time) Health {
 		}
 		h.Workers++
 		for _, d := range w.Down {
-			say(Degraded, "handler %q is down on worker %s", d, w.ID)
+			why := ""
+			if s, ok := w.State(d); ok && s.LastError != "" {
+				why = ": " + s.LastError
+			}
+			say(Degraded, "handler %q is down on worker %s%s", d, w.ID, why)
 		}
 	}
 	var dead int64

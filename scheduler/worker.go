@@ -19,6 +19,7 @@ type Worker struct {
 	Queues     []string       // when not empty, it serves only these
 	Slots      map[string]int // by handler
 	Down       []string       // handlers whose plugin is down
+	States     []HandlerState // of the handlers that are plugins
 	Running    int
 	Lease      time.Duration
 	Version    string
@@ -42,10 +43,14 @@ func (w Worker) fields() ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	states, err := json.Marshal(w.States)
+	if err != nil {
+		return nil, err
+	}
 	return []any{
 		"queues", strings.Join(w.Queues, " "), "host", w.Host, "pid", w.PID, "pools", strings.Join(w.Pools, " "), "slots", slots,
 		"version", w.Version, "config_hash", w.ConfigHash, "started", w.Started.UnixMicro(),
-		"indexes", strings.Join(w.Indexes, " "), "down", strings.Join(w.Down, " "),
+		"indexes", strings.Join(w.Indexes, " "), "down", strings.Join(w.Down, " "), "handlers", states,
 	}, nil
 }
 
@@ -70,7 +75,7 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 		w := Worker{
 			ID: id, Host: h["host"], PID: int(number(h["pid"])), Pools: strings.Fields(h["pools"]),
 			Queues: strings.Fields(h["queues"]), Indexes: strings.Fields(h["indexes"]),
-			Down: strings.Fields(h["down"]), Running: int(n), Lease: time.Duration(number(h["lease"])) * time.Microsecond,
+			Down: strings.Fields(h["down"]), States: handlerStates(h["handlers"]), Running: int(n), Lease: time.Duration(number(h["lease"])) * time.Microsecond,
 			Version: h["version"], ConfigHash: h["config_hash"],
 			Started: time.UnixMicro(number(h["started"])).UTC(), Beat: time.UnixMicro(number(h["beat"])).UTC(),
 			LeaseEnds: time.UnixMicro(int64(z.Score)).UTC(),

@@ -72,7 +72,7 @@ func (a *app) run() int {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "throttlectl",
-		Short: "Shows and steers throttlerd's queues, tasks, limits and workers",
+		Short: "Shows and steers throttlerd's queues, tasks, limits, handlers and workers",
 		Long: `throttlectl shows and steers the queues, tasks, limits and workers of throttlerd. It speaks
 to Redis itself, so it works while no worker runs.
 
@@ -80,9 +80,9 @@ Settings are taken from flags, else from the environment (THROTTLE_REDIS_URL,
 THROTTLE_NAMESPACE, THROTTLE_CONFIG), else from the configuration file (./config.hcl
 if it exists), else redis://127.0.0.1:6379/0 and namespace "throttle".
 
-Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 unknown queue, task, limit or worker, 4
-conflict or not confirmed, 5 Redis not reachable, 6 timed out or no token granted, 7 bad
-file or payload.`,
+Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 unknown queue, task, limit, handler or
+worker, 4 conflict or not confirmed, 5 Redis not reachable, 6 timed out or no token
+granted, 7 bad file or payload.`,
 		Example: `  throttlectl queue create 10/1m:5 --name emails
   throttlectl submit emails '{"to":"ann@example.com"}'
   throttlectl queue show emails`,
@@ -99,7 +99,7 @@ file or payload.`,
 	f.BoolVar(&a.yes, "yes", false, "do not ask before something is destroyed")
 	a.timeout = 10 * time.Second
 	f.Var((*durationFlag)(&a.timeout), "timeout", "`time` that the whole command may take")
-	root.AddCommand(a.queueCommand(), a.submitCommand(), a.taskCommand(), a.deadCommand(), a.limitCommand(), a.workerCommand(), a.monitorCommand(), a.versionCommand())
+	root.AddCommand(a.queueCommand(), a.submitCommand(), a.taskCommand(), a.deadCommand(), a.limitCommand(), a.handlerCommand(), a.workerCommand(), a.monitorCommand(), a.versionCommand())
 	root.SetOut(&a.out) // before strict: the completion command keeps what it finds
 	strict(root, a.args)
 	return root

@@ -82,7 +82,7 @@ func (s *snapshot) hintDown() (out []string) {
 				c.add(q)
 			}
 		}
-		line := fmt.Sprintf("the plugin of handler %q is down on %s; its log says why", h, some(by[h]))
+		line := fmt.Sprintf("handler %q is down on %s: throttlectl handler show %[1]s", h, some(by[h]))
 		if c.waiting > 0 {
 			line += fmt.Sprintf("; %s in %s", waitOf(c.waiting), &c)
 		}

@@ -128,7 +128,7 @@ func TestMonitorHints(t *testing.T) {
 	t.Parallel()
 	want := []string{
 		`no live worker serves handler "post", and 12,345 tasks wait in letters-to-the-whole-country; start one: throttlerd run`,
-		`the plugin of handler "http" is down on web-1-4711-0a1b2c; its log says why`,
+		`handler "http" is down on web-1-4711-0a1b2c: throttlectl handler show http`,
 		`all slots of handler "echo" are taken, and 300 tasks wait in greedy while tokens go unused; raise its concurrency, or start another worker`,
 		`worker web-2-4712-3d4e5f was last heard of 14s ago and has lost its lease; its tasks are taken back`,
 		`9 tasks wait in paused queues: held; throttlectl queue resume`,

@@ -25,7 +25,8 @@ func runCommand() *cobra.Command {
 			"tasks as their limits grant them and hands them to the plugins.\n\n" +
 			"SIGTERM drains: what runs may finish within drain_timeout, the rest goes back to its\n" +
 			"queue uncharged. A second signal hurries. SIGHUP applies the queues and limits of the\n" +
-			"changed file.",
+			"changed file, and replaces plugins whose settings or binaries have changed: a new\n" +
+			"process takes over when it is ready, the old one finishes its tasks and leaves.",
 		Example: "  throttlerd run -c config.hcl\n  throttlerd run --pool batch --pool default --concurrency 512\n  throttlerd run --queue deploys",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

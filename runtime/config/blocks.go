@@ -77,7 +77,11 @@ type handlerBlock struct {
 	Plugin      attribute      `hcl:"plugin,optional"`
 	Args        attribute      `hcl:"args,optional"`
 	Env         attribute      `hcl:"env,optional"`
+	Instances   attribute      `hcl:"instances,optional"`
 	Concurrency attribute      `hcl:"concurrency,optional"`
+	MaxCrashes  attribute      `hcl:"max_crashes,optional"`
+	User        attribute      `hcl:"user,optional"`
+	MemoryMax   attribute      `hcl:"memory_max,optional"`
 	SHA256      attribute      `hcl:"sha256,optional"`
 	MTLS        attribute      `hcl:"mtls,optional"`
 	Config      []*configBlock `hcl:"config,block"`

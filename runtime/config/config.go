@@ -84,7 +84,11 @@ type Handler struct {
 	Path        string            `json:"-"`           // where it is: PluginDir/Plugin
 	Args        []string          `json:"args"`        // of its command line
 	Env         map[string]string `json:"-"`           // its whole environment, nothing is inherited
-	Concurrency int               `json:"concurrency"` // tasks running at once in this worker
+	Instances   int               `json:"instances"`   // processes of it in this worker
+	Concurrency int               `json:"concurrency"` // tasks running at once in this worker, over all instances
+	MaxCrashes  int               `json:"max_crashes"` // of its process that a task may have a part in
+	User        string            `json:"user"`        // whom it runs as; "": as throttlerd
+	MemoryMax   int               `json:"memory_max"`  // bytes of one instance; 0 is no bound
 	SHA256      string            `json:"sha256"`      // 64 lower-case hex digits, or "" for unchecked
 	MTLS        bool              `json:"mtls"`
 	// Config is the config block as a JSON object; attributes set to null are left
@@ -171,7 +175,9 @@ func NewHandler(name string) Handler {
 	return Handler{
 		Name:        name,
 		Plugin:      name,
+		Instances:   1,
 		Concurrency: 64,
+		MaxCrashes:  3,
 		MTLS:        true,
 		Config:      json.RawMessage("{}"),
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -41,7 +42,11 @@ func (d *decoder) handler(b *handlerBlock, named bool, pluginDir string) (Handle
 	d.plugin(b, named, pluginDir, &h)
 	d.textList(b.Args, &h.Args)
 	d.environment(b.Env, &h)
+	d.integer(b.Instances, &h.Instances, 1, 1000)
 	d.integer(b.Concurrency, &h.Concurrency, 1, 100_000)
+	d.integer(b.MaxCrashes, &h.MaxCrashes, 1, 1000)
+	d.user(b.User, &h)
+	d.size(b.MemoryMax, &h.MemoryMax, 16<<20, min(1<<40, math.MaxInt))
 	d.checksum(b.SHA256, &h)
 	d.boolean(b.MTLS, &h.MTLS)
 
@@ -63,6 +68,13 @@ func (d *decoder) environment(a attribute, h *Handler) {
 			d.errorAt(a.Expr.Range(), "Invalid environment variable",
 				"env: %q is not a name of an environment variable, or its value holds a NUL.", shorten(name))
 		}
+	}
+}
+
+// user reads the name of a user. Whether there is one, the machine that runs it knows.
+func (d *decoder) user(a attribute, h *Handler) {
+	if d.text(a, &h.User) && (h.User == "" || strings.ContainsAny(h.User, ":/ \t\n\x00")) {
+		d.errorAt(a.Expr.Range(), "Invalid user", "user is %q; it must be the name of a user of this machine, such as \"nobody\".", shorten(h.User))
 	}
 }
 

@@ -152,6 +152,10 @@ handler "hook" {
   args        = ["-v"]
   env         = { LANG = "C" }
   concurrency = "8" # env gives text
+  instances   = 2
+  max_crashes = 5
+  user        = "nobody"
+  memory_max  = "64MiB"
   sha256      = "`+strings.Repeat("AB", 32)+`  webhook"
   mtls        = false
   config {
@@ -189,7 +193,7 @@ queue "deploys" {
 	}
 	h := c.Handlers[0]
 	if h.Path != filepath.Join(c.PluginDir, "webhook") || h.Args[0] != "-v" || h.Env["LANG"] != "C" ||
-		h.Concurrency != 8 || h.SHA256 != strings.Repeat("ab", 32) || h.MTLS {
+		h.Concurrency != 8 || h.Instances != 2 || h.MaxCrashes != 5 || h.User != "nobody" || h.MemoryMax != 64<<20 || h.SHA256 != strings.Repeat("ab", 32) || h.MTLS {
 		t.Errorf("handler: %+v", h)
 	}
 	if want := `{"headers":{"Accept":"*/*"},"sizes":[1,2.5,true,null],"url":"https://example.com"}`; string(h.Config) != want {

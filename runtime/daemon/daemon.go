@@ -77,7 +77,7 @@ func Run(ctx context.Context, o Options) error {
 	if o.Reload != nil {
 		reloading, stop := context.WithCancel(ctx)
 		defer stop()
-		go reload(reloading, client, w, o)
+		go reload(reloading, client, w, o, dir)
 	}
 	return w.Run(ctx)
 }
@@ -157,7 +157,7 @@ func Connect(c *config.Config) (*scheduler.Client, func() error, error) {
 func Handlers(c *config.Config, dir string) map[string]runtime.Handler {
 	out := make(map[string]runtime.Handler)
 	for _, h := range c.Handlers {
-		out[h.Name] = runtime.Handler{Concurrency: h.Concurrency, Plugin: spec(h, dir)}
+		out[h.Name] = runtime.Handler{Instances: h.Instances, Concurrency: h.Concurrency, MaxCrashes: h.MaxCrashes, Plugin: spec(h, dir)}
 	}
 	return out
 }
@@ -165,7 +165,7 @@ func Handlers(c *config.Config, dir string) map[string]runtime.Handler {
 func spec(h config.Handler, dir string) pluginhost.Spec {
 	return pluginhost.Spec{
 		Handler: h.Name, Path: h.Path, Args: h.Args, Env: h.Env, SHA256: h.SHA256, MTLS: h.MTLS,
-		Config: h.Config, RunDir: dir,
+		Config: h.Config, RunDir: dir, User: h.User, MemoryMax: int64(h.MemoryMax),
 	}
 }
 

@@ -144,12 +144,22 @@ func FuzzDeclaration(f *testing.F) {
 // A reload applies what differs in queues and limits; the rest needs a restart.
 func TestSameWorker(t *testing.T) {
 	old := mustLoad(t, everything)
+	one := "handler \"echo\" {\n}\n"
+	for block, same := range map[string]bool{
+		`env = { A = "1" }`: true, `args = ["-v"]`: true, `config { sleep = "1s" }`: true, `plugin = "webhook"`: true,
+		`instances = 2`: false, `concurrency = 3`: false, `max_crashes = 9`: false, "}\nhandler \"new\" {": false,
+	} {
+		if got := sameWorker(mustLoad(t, one), mustLoad(t, "handler \"echo\" {\n"+block+"\n}\n")); got != same {
+			t.Errorf("%v for %q", got, block)
+		}
+	}
 	for src, same := range map[string]bool{
 		everything: true,
 		everything + `limit "new" { rate = "1/1s" }`:       true,
 		everything + `queue "new" { limits = ["github"] }`: true,
 		everything + `lease = "2s"`:                        false,
 		everything + `concurrency = 12`:                    false,
+		everything + `plugin_dir = "elsewhere"`:            true,
 	} {
 		if got := sameWorker(old, mustLoad(t, src)); got != same {
 			t.Errorf("%v for %q", got, src[len(everything):])

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/throttlerd/throttlerd/runtime"
@@ -14,9 +15,12 @@ import (
 const again = 500 * time.Millisecond
 
 // reload brings the declared queues and limits to each new config, whole or not at all; while
-// Redis is away it waits, for the latest. What else differs from the config that the
-// worker runs with takes effect at the next start.
-func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o Options) {
+// Redis is away it waits, for the latest. Then plugins whose settings or binaries differ
+// are replaced. What else differs from the config that the worker runs with takes effect
+// at the next start.
+func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o Options, dir string) {
+	latest := make(chan *config.Config, 1)
+	go replacePlugins(ctx, w, latest, dir)
 	var next *config.Config // to be applied
 	var retry <-chan time.Time
 	for {
@@ -37,6 +41,11 @@ func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o 
 		case err == nil:
 			o.Log.Info("reloaded", "queues", len(next.Queues), "limits", len(next.Limits), "config_hash", next.Hash())
 			w.SetConfigHash(next.Hash())
+			select { // the latest counts
+			case <-latest:
+			default:
+			}
+			latest <- next
 			if !sameWorker(o.Config, next) {
 				o.Log.Warn("other changes of the files need a restart")
 			}
@@ -49,10 +58,34 @@ func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o 
 	}
 }
 
-// sameWorker tells whether two configs differ in their queues and limits alone.
+// replacePlugins replaces what differs from what runs; the worker logs what comes of it.
+// A handler that is new needs a restart.
+func replacePlugins(ctx context.Context, w *runtime.Worker, latest <-chan *config.Config, dir string) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-latest:
+			var wg sync.WaitGroup
+			for _, h := range c.Handlers {
+				wg.Go(func() { _ = w.UpdatePlugin(ctx, h.Name, spec(h, dir)) })
+			}
+			wg.Wait()
+		}
+	}
+}
+
+// sameWorker tells whether two configs differ in nothing that needs a restart: in their
+// queues and limits, and in how plugins are run.
 func sameWorker(a, b *config.Config) bool {
 	x, y := *a, *b
-	x.Queues, y.Queues = nil, nil
-	x.Limits, y.Limits = nil, nil
+	for _, c := range []*config.Config{&x, &y} {
+		c.Queues, c.Limits, c.PluginDir = nil, nil, ""
+		handlers := make([]config.Handler, len(c.Handlers))
+		for i, h := range c.Handlers {
+			handlers[i] = config.Handler{Name: h.Name, Instances: h.Instances, Concurrency: h.Concurrency, MaxCrashes: h.MaxCrashes}
+		}
+		c.Handlers = handlers
+	}
 	return x.Hash() == y.Hash()
 }

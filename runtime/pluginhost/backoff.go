@@ -46,18 +46,24 @@ func (b *backoff) failed(now time.Time) {
 
 // phase tells whether a plugin that just ended counts as failing.
 func (b *backoff) phase() Phase {
-	last := len(b.ends) - 1
-	if len(b.ends) == crashLimit && b.ends[last].Sub(b.ends[0]) <= crashWindow {
+	if b.broken() {
 		return Failing
 	}
 	return Starting
 }
 
+// broken tells whether the last ends came too close upon each other.
+func (b *backoff) broken() bool {
+	last := len(b.ends) - 1
+	return len(b.ends) == crashLimit && b.ends[last].Sub(b.ends[0]) <= crashWindow
+}
+
 // delay is the wait before the next start: 0.1 s, doubled with each end in a
-// row up to 30 s, of which a random half is left out.
+// row up to 30 s, and 30 s at once for a plugin that fails, however long its
+// processes lived. Of all of them up to half is left out at random.
 func (b *backoff) delay() time.Duration {
 	d := maxBackoff
-	if shift := b.streak - 1; shift < 9 {
+	if shift := b.streak - 1; shift < 9 && !b.broken() {
 		d = min(minBackoff<<max(shift, 0), maxBackoff)
 	}
 	return d/2 + rand.N(d/2+1)

@@ -155,6 +155,9 @@ func TestGrandchildrenHoldNothingUp(t *testing.T) {
 			if took := time.Since(begin); took > 900*time.Millisecond {
 				t.Errorf("took %s", took)
 			}
+			if err := h.Err(); err == nil || !strings.Contains(err.Error(), "was killed by signal: killed") {
+				t.Errorf("it died of %v", err)
+			}
 			if kind == "grandchild" {
 				eventually(t, time.Second, "the end of the grandchild", func() bool { return !alive(child) })
 			}
@@ -162,14 +165,39 @@ func TestGrandchildrenHoldNothingUp(t *testing.T) {
 	}
 }
 
+// Also one that is stopped, and so cannot see for itself that its host has gone; and one
+// of another user, where that can be had.
 func TestNoPluginOutlivesItsHost(t *testing.T) {
-	spec := part(t, "host")
+	users := map[string]string{"": "", "pinned": ""}
+	if os.Geteuid() == 0 {
+		users["of another user"] = "nobody"
+	}
+	for name, user := range users {
+		for _, stopped := range []bool{false, true} {
+			digest := ""
+			if name != "" {
+				digest = digestOf(t, echoPath)
+			}
+			pid, host := playedHost(t, user, digest)
+			if stopped {
+				syscall.Kill(pid, syscall.SIGSTOP)
+			}
+			host.Process.Kill()
+			host.Wait()
+			eventually(t, time.Second, "the end of the plugin "+name, func() bool { return !alive(pid) })
+		}
+	}
+}
+
+// playedHost starts a host and returns the process of its plugin.
+func playedHost(t *testing.T, user, digest string) (pid int, host *exec.Cmd) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "ph")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir) // the host, killed, cannot
-	host := exec.Command(spec.Path, echoPath, dir)
+	t.Cleanup(func() { os.RemoveAll(dir) }) // the host, killed, cannot
+	host = exec.Command(part(t, "host").Path, echoPath, dir, user, digest)
 	host.Env = append(os.Environ(), modeEnv+"=host")
 	out, err := host.StdoutPipe()
 	if err != nil {
@@ -179,13 +207,11 @@ func TestNoPluginOutlivesItsHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	line, _ := bufio.NewReader(out).ReadString('\n')
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	pid, err = strconv.Atoi(strings.TrimSpace(line))
 	if err != nil || !alive(pid) {
 		t.Fatalf("no plugin: %q", line)
 	}
-	host.Process.Kill()
-	host.Wait()
-	eventually(t, time.Second, "the end of the plugin", func() bool { return !alive(pid) })
+	return pid, host
 }
 
 func TestRestartsLeaveNothing(t *testing.T) {
@@ -209,7 +235,7 @@ func TestRestartsLeaveNothing(t *testing.T) {
 	}
 	cycle(0) // opens what stays open: the launcher's thread, random numbers
 	before := openFiles(t)
-	for i := range 50 {
+	for i := range 200 {
 		if pid := cycle(i); alive(pid) || syscall.Kill(pid, 0) == nil {
 			t.Fatalf("process %d is left, perhaps as a zombie", pid)
 		}

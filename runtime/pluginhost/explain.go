@@ -51,7 +51,7 @@ const isItAPlugin = "is it a throttlerd plugin (does its main call pluginapi.Ser
 func (p *Process) explainHandshake(err error) string {
 	line := p.runner.stdout.first()
 	fields := strings.Split(line, "|")
-	code, how := p.runner.ended()
+	code, how := p.runner.outcome()
 	switch {
 	case line == "" && code == 0:
 		return how + " before it was ready; " + isItAPlugin

@@ -9,3 +9,11 @@ func SetHealth(interval, timeout time.Duration) (restore func()) {
 	healthInterval, healthTimeout = interval, timeout
 	return func() { healthInterval, healthTimeout = i, t }
 }
+
+// SetHandshake changes how long a handshake may take until the returned function
+// is called.
+func SetHandshake(timeout time.Duration) (restore func()) {
+	t := handshakeTimeout
+	handshakeTimeout = timeout
+	return func() { handshakeTimeout = t }
+}

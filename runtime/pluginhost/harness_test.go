@@ -17,7 +17,7 @@ import (
 	"github.com/throttlerd/throttlerd/runtime/pluginhost"
 )
 
-const patience = 10 * time.Second // no event of a test takes so long
+const patience = 30 * time.Second // no event of a test takes so long
 
 // harness is one plugin process under test.
 type harness struct {

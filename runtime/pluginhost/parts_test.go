@@ -34,8 +34,11 @@ var parts = map[string]func(){
 	"no cert":      func() { fmt.Println("1|1|unix|/nowhere|grpc|"); block() },
 	"huge reply":   func() { serveRaw(hugeReply) },
 	"ends stream":  func() { serveRaw(endStream) },
+	"once":         once,
 	"host":         playHost,
 }
+
+var leaked [][]byte
 
 func block() { time.Sleep(time.Hour) }
 
@@ -105,6 +108,19 @@ func (s *scripted) Handle(ctx context.Context, t *pluginapi.Task) ([]byte, error
 		for i := range 20000 {
 			fmt.Fprintln(os.Stderr, "flood", i)
 		}
+	case "stdout flood":
+		for range 20000 {
+			fmt.Println("flood of stdout")
+			syscall.Write(1, []byte("and around the language\n"))
+		}
+	case "leak":
+		for {
+			leaked = append(leaked, bytes.Repeat([]byte("l"), 1<<20))
+			time.Sleep(time.Millisecond)
+		}
+	case "goroutine panic":
+		go func() { panic("nobody recovers this") }()
+		block()
 	case "environment":
 		return []byte(strings.Join(os.Environ(), "\n")), nil
 	case "log":
@@ -124,11 +140,20 @@ func (s *scripted) Handle(ctx context.Context, t *pluginapi.Task) ([]byte, error
 	return t.Payload, nil
 }
 
+// once serves the first time, and never shakes hands again.
+func once() {
+	f, err := os.OpenFile(os.Getenv("ONCE"), os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		block()
+	}
+	f.Close()
+	pluginapi.Serve(&scripted{})
+}
+
 // playHost starts an echo plugin, prints its process id, and waits to be killed.
 func playHost() {
-	p, err := pluginhost.Start(context.Background(),
-		pluginhost.Spec{Handler: "echo", Path: os.Args[1], MTLS: true, RunDir: os.Args[2]},
-		func([]pluginapi.Result) {})
+	spec := pluginhost.Spec{Handler: "echo", Path: os.Args[1], MTLS: true, RunDir: os.Args[2], User: os.Args[3], SHA256: os.Args[4]}
+	p, err := pluginhost.Start(context.Background(), spec, func([]pluginapi.Result) {})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

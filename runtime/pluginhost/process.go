@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-plugin"
@@ -20,9 +21,13 @@ const leaveTime = 2 * time.Second
 // Stop, by Kill, or by itself. All methods may be called at any time from any
 // goroutine.
 type Process struct {
-	spec    Spec
-	results func([]pluginapi.Result)
-	stderr  *stderrLog
+	spec       Spec
+	binary     os.FileInfo // the file as it was at the start
+	program    program
+	credential *syscall.Credential // nil: the host's
+	cage       *cage               // nil: none
+	results    func([]pluginapi.Result)
+	stderr     *stderrLog
 
 	client    *plugin.Client
 	conn      *grpc.ClientConn
@@ -126,8 +131,8 @@ func (p *Process) finish() {
 	<-p.out.sent
 	<-p.read
 	p.watchers.Wait()
-	os.RemoveAll(p.socketDir)
 	p.err = p.exitError()
+	p.clearUp()
 	close(p.done)
 }
 
@@ -141,20 +146,30 @@ func (p *Process) abandon() {
 	if r != nil {
 		<-r.exited
 	}
+	p.clearUp()
+}
+
+// clearUp takes away what was made for the process.
+func (p *Process) clearUp() {
 	if p.socketDir != "" {
 		os.RemoveAll(p.socketDir)
 	}
+	p.program.drop()
+	p.cage.remove()
 }
 
 func (p *Process) exitError() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	code, how := p.runner.ended()
+	code, how := p.runner.outcome()
 	if p.reason == nil && !p.killed && p.out.draining() && code == 0 {
 		return nil
 	}
 	e := &ExitError{Handler: p.spec.Handler, Reason: how, Code: code, Stderr: p.stderr.last(), Err: p.reason}
-	if p.reason != nil && p.killed {
+	switch {
+	case p.cage.overflowed():
+		e.Reason = "was killed by the kernel: it took more than its memory_max of " + mebibytes(p.spec.MemoryMax)
+	case p.reason != nil && p.killed:
 		e.Reason = "was killed: " + p.reason.Error()
 	}
 	return e

@@ -40,9 +40,9 @@ func (p *Process) receive() {
 // hasExited tells whether the process ended by itself; the end of its stream is
 // then no news.
 func (p *Process) hasExited() bool {
-	waitFor(p.runner.exited, lastOutput)
+	waitFor(p.runner.ended, lastOutput)
 	select {
-	case <-p.runner.exited:
+	case <-p.runner.ended:
 		return true
 	default:
 		return false

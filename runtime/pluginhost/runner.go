@@ -24,9 +24,10 @@ const lastOutput = 200 * time.Millisecond
 // processRunner is one plugin process, in the form in which go-plugin drives
 // it. It owns the process group, the pipes and the lifeline.
 type processRunner struct {
-	cmd    *exec.Cmd
-	stdout *handshakeReader
-	stderr *stderrLog
+	cmd     *exec.Cmd
+	program *os.File // what is executed, where cmd.Path names a descriptor
+	stdout  *handshakeReader
+	stderr  *stderrLog
 
 	lifeline *os.File // held open; its end tells the plugin that the host is gone
 	outputs  [2]*os.File
@@ -36,14 +37,15 @@ type processRunner struct {
 	id     int        // 0: not started
 	killed bool       // before it was started
 	reaped bool
+	ended  chan struct{} // closed when it has ended
 	exited chan struct{} // closed when it has ended and its stderr has been read
 }
 
 var _ runner.Runner = (*processRunner)(nil)
 
-// newRunner prepares cmd, to which go-plugin has added its environment.
+// newRunner prepares cmd, which says what is executed and as whom.
 func newRunner(cmd *exec.Cmd, stderr *stderrLog) *processRunner {
-	return &processRunner{cmd: cmd, stderr: stderr, exited: make(chan struct{})}
+	return &processRunner{cmd: cmd, stderr: stderr, ended: make(chan struct{}), exited: make(chan struct{})}
 }
 
 // Start starts the process. On an error nothing is left behind.
@@ -62,8 +64,10 @@ func (r *processRunner) Start(context.Context) error {
 	r.cmd.Stdin = nil
 	r.cmd.Stdout, r.cmd.Stderr = stdout[1], stderr[1]
 	r.cmd.ExtraFiles = []*os.File{lifeline[0]}
+	if r.program != nil {
+		r.cmd.ExtraFiles = append(r.cmd.ExtraFiles, r.program)
+	}
 	r.cmd.Env = append(r.cmd.Env, handlerpb.EnvLifeline+"=3")
-	r.cmd.SysProcAttr = processAttrs()
 	if err := startOnLauncher(r.cmd); err != nil {
 		closeAll(pipes[:])
 		close(r.exited)
@@ -103,6 +107,7 @@ func (r *processRunner) reap() {
 	r.cmd.Wait() // its error is told by ProcessState
 	r.reaped = true
 	r.mu.Unlock()
+	close(r.ended)
 
 	for _, f := range r.outputs {
 		f.SetReadDeadline(time.Now().Add(lastOutput))
@@ -134,9 +139,9 @@ func (r *processRunner) Wait(context.Context) error {
 	return nil
 }
 
-// ended says how the process ended: the exit code, -1 after a signal, and a
+// outcome says how the process ended: the exit code, -1 after a signal, and a
 // phrase. It must not be called before exited is closed.
-func (r *processRunner) ended() (int, string) {
+func (r *processRunner) outcome() (int, string) {
 	state := r.cmd.ProcessState
 	if state == nil {
 		return -1, "never ran"

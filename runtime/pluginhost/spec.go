@@ -23,11 +23,17 @@ type Spec struct {
 	Path    string            // the binary
 	Args    []string          // without the name of the program
 	Env     map[string]string // all it gets beside a time zone, a language and TMPDIR
-	SHA256  string            // hex digest that the binary must have; empty: any
+	SHA256  string            // hex digest of what is executed; empty: any
+	User    string            // whom it runs as; empty: as the host
 	MTLS    bool              // encrypt the stream and check both ends
 	Config  []byte            // its config block as a JSON object; nil: empty
 	Log     hclog.Logger      // where its log lines go; nil: nowhere
 	RunDir  string            // an existing directory for its socket; empty: the temporary one
+
+	// MemoryMax is how many bytes of memory it and its children may have; 0 is no
+	// bound. Without cgroups of version 2 it holds for the process alone, and a
+	// warning says so.
+	MemoryMax int64
 }
 
 // logger returns Log, or one that drops everything.

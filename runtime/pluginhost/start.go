@@ -2,16 +2,12 @@ package pluginhost
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -23,8 +19,11 @@ import (
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
+// handshakeTimeout is from the start of the process to its handshake. A variable for
+// the tests alone.
+var handshakeTimeout = 10 * time.Second
+
 const (
-	handshakeTimeout = 10 * time.Second // from the start of the process to its handshake
 	configureTimeout = 10 * time.Second // for Describe and Configure together
 	streamWindow     = 4 << 20          // so that flow control never splits a batch
 )
@@ -50,6 +49,9 @@ func Start(ctx context.Context, s Spec, results func([]pluginapi.Result)) (*Proc
 	go p.receive()
 	go p.out.send()
 	p.watchers.Go(p.watchHealth)
+	if s.MemoryMax > 0 && p.cage == nil {
+		p.watchers.Go(p.watchMemory)
+	}
 	go p.finish()
 	return p, nil
 }
@@ -71,22 +73,39 @@ func prepare(s Spec, results func([]pluginapi.Result)) (*Process, error) {
 	if err := errors.Join(Check(s.Path), checkRunDir(s.RunDir)); err != nil {
 		return fail(err)
 	}
-	if s.SHA256 != "" {
-		if err := checkSum(s.Path, s.SHA256); err != nil {
+	binary, err := os.Stat(s.Path) // before it is read: a change in between is seen later
+	if err != nil {
+		return fail(err)
+	}
+	credential, err := credentialOf(s.User)
+	if err != nil {
+		return fail(err)
+	}
+	if credential != nil {
+		if err := letThrough(s.RunDir); err != nil {
 			return fail(err)
 		}
+	}
+	program, err := programOf(s.Path, s.SHA256, s.RunDir)
+	if err != nil {
+		return fail(err)
 	}
 	if !s.MTLS {
 		s.Log.Warn("plugin connection is neither encrypted nor authenticated", "handler", s.Handler, "fix", "remove mtls = false")
 	}
-	return &Process{
-		spec:    s,
-		results: results,
-		stderr:  &stderrLog{log: s.Log.With("handler", s.Handler)},
-		closing: make(chan struct{}),
-		read:    make(chan struct{}),
-		done:    make(chan struct{}),
-	}, nil
+	p := &Process{
+		spec:       s,
+		binary:     binary,
+		program:    program,
+		credential: credential,
+		results:    results,
+		stderr:     &stderrLog{log: s.Log.With("handler", s.Handler)},
+		closing:    make(chan struct{}),
+		read:       make(chan struct{}),
+		done:       make(chan struct{}),
+	}
+	p.bound()
+	return p, nil
 }
 
 // checkRunDir refuses a directory in which a socket's path would be too long:
@@ -101,25 +120,6 @@ func checkRunDir(dir string) error {
 
 // errNoAnswer is the cause of a start that the plugin let wait too long.
 var errNoAnswer = fmt.Errorf("it shook hands but did not answer within %s", configureTimeout)
-
-// ErrChecksum means that a binary is not the one its handler pins.
-var ErrChecksum = errors.New("checksum mismatch")
-
-func checkSum(path, want string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); !strings.EqualFold(got, want) {
-		return fmt.Errorf("%w: the binary has sha256 %s, the handler allows only %s", ErrChecksum, got, want)
-	}
-	return nil
-}
 
 // start does everything that may fail on the plugin's account.
 func (p *Process) start(ctx context.Context) error {
@@ -206,11 +206,20 @@ func (p *Process) open(ctx context.Context) error {
 // directory, mode 0700, that the plugin puts its socket in.
 func (p *Process) newRunner(_ hclog.Logger, cmd *exec.Cmd, socketDir string) (runner.Runner, error) {
 	p.socketDir = socketDir
-	cmd.Path = p.spec.Path
+	if c := p.credential; c != nil {
+		if err := os.Chown(socketDir, int(c.Uid), int(c.Gid)); err != nil {
+			return nil, err
+		}
+	}
+	cmd.Path = p.program.path
 	cmd.Args = append([]string{p.spec.Path}, p.spec.Args...)
 	cmd.Err = nil // exec.Command looked for an empty name
 	cmd.Env = append(cmd.Env, p.environment()...)
+	cmd.SysProcAttr = processAttrs()
+	cmd.SysProcAttr.Credential = p.credential
+	p.cage.attrs(cmd.SysProcAttr)
 	r := newRunner(cmd, p.stderr)
+	r.program = p.program.file
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.killed {

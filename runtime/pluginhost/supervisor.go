@@ -17,6 +17,9 @@ type Hooks struct {
 	// OnUp: a process is ready for tasks. Before it returns the process may
 	// already be sent to, and its results may come.
 	OnUp func(*Process)
+	// OnRetire: another process has taken over, whose OnUp came before. When it
+	// returns the process must be sent no more tasks; it finishes those it has.
+	OnRetire func(*Process)
 	// OnDown: the process is gone for good; no result of its runs will come any
 	// more. It follows the OnUp of the same process. The error is Process.Err.
 	OnDown func(*Process, error)
@@ -35,30 +38,34 @@ const (
 
 // State describes a supervised plugin.
 type State struct {
-	Phase     Phase
-	Info      pluginapi.Info // of the last process that came up
-	PID       int            // 0 unless up
-	Since     time.Time      // when the phase began
-	Restarts  int            // processes started after the first one
-	LastError error          // why the last process ended or did not start
-	Stderr    []string       // its last lines on stderr, at most 20
+	Phase       Phase
+	Info        pluginapi.Info // of the last process that came up
+	PID         int            // 0 unless up
+	Since       time.Time      // when the phase began
+	Restarts    int            // starts because a process had ended
+	LastError   error          // why the last process died or did not start
+	LastErrorAt time.Time
+	Stderr      []string // its last lines on stderr, at most 20
 }
 
 // Supervisor keeps one process of a plugin alive. After a crash it starts
 // another one: at once when the last had been healthy, otherwise with a backoff
 // that grows from 0.1 s to 30 s.
 type Supervisor struct {
-	spec    Spec
 	hooks   Hooks
-	restart backoff
+	restart backoff       // of run alone
+	adopted chan adoption // a process that takes over
 
 	stopping context.CancelFunc // no further start
 	hurry    context.CancelFunc // the process may not finish its tasks any more
 	patience context.Context    // ended by hurry
+	retired  sync.WaitGroup     // processes that finish beside the present one
 	stopped  chan struct{}
 
 	mu      sync.Mutex
-	process *Process // nil while none is up
+	spec    Spec
+	process *Process           // nil while none is up
+	abort   context.CancelFunc // ends the start that is under way, if one is
 	state   State
 }
 
@@ -70,16 +77,20 @@ func Supervise(ctx context.Context, s Spec, hooks Hooks) (*Supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
+	return supervise(s, hooks, first), nil
+}
+
+func supervise(s Spec, hooks Hooks, first *Process) *Supervisor {
 	life, cancel := context.WithCancel(context.Background())
 	patience, hurry := context.WithCancel(context.Background())
 	sup := &Supervisor{
-		spec: s, hooks: hooks,
+		spec: s, hooks: hooks, adopted: make(chan adoption), abort: func() {},
 		stopping: cancel, hurry: hurry, patience: patience,
 		stopped: make(chan struct{}),
 	}
 	sup.up(first)
 	go sup.run(life, first)
-	return sup, nil
+	return sup
 }
 
 // Process returns the process that takes tasks now, nil when none is up.
@@ -110,30 +121,46 @@ func (s *Supervisor) Stop(ctx context.Context) {
 func (s *Supervisor) run(life context.Context, p *Process) {
 	defer close(s.stopped)
 	for {
+		var ended <-chan struct{}
+		var again <-chan time.Time
 		if p != nil {
-			select {
-			case <-p.Done():
-			case <-life.Done():
-				p.Stop(s.patience)
-			}
-			s.down(life, p)
+			ended = p.Done()
+		} else {
+			again = time.After(s.restart.delay())
 		}
-		if !sleepUnless(life, s.restart.delay()) {
+		select {
+		case <-ended:
+			s.down(life, p)
+			p = nil
+		case <-again:
+			p = s.startAgain(life)
+		case a := <-s.adopted:
+			s.adopt(p, a)
+			p = a.process
+		case <-life.Done():
+			if p != nil {
+				p.Stop(s.patience)
+				s.down(life, p)
+			}
+			s.retired.Wait()
 			s.setPhase(Stopped)
 			return
 		}
-		p = s.startAgain(life)
 	}
 }
 
 // startAgain returns the new process, nil when it did not start.
 func (s *Supervisor) startAgain(life context.Context) *Process {
-	p, err := Start(life, s.spec, s.hooks.Results)
+	ctx, abort := context.WithCancel(life)
+	defer abort()
 	s.mu.Lock()
+	s.abort = abort
+	spec := s.spec
 	s.state.Restarts++
 	s.mu.Unlock()
+	p, err := Start(ctx, spec, s.hooks.Results)
 	if err != nil {
-		s.notStarted(life, err)
+		s.notStarted(ctx, err)
 		return nil
 	}
 	s.up(p)
@@ -145,9 +172,9 @@ func (s *Supervisor) up(p *Process) {
 	s.mu.Lock()
 	s.process = p
 	s.state.Info, s.state.PID = p.Info(), p.PID()
+	s.state.Phase, s.state.Since = Up, time.Now()
 	s.mu.Unlock()
-	s.setPhase(Up)
-	s.spec.logger().Info("plugin up", "handler", s.spec.Handler,
+	p.spec.Log.Info("plugin up", "handler", p.spec.Handler,
 		"plugin", p.Info().Name, "version", p.Info().Version, "pid", p.PID())
 	if s.hooks.OnUp != nil {
 		s.hooks.OnUp(p)
@@ -159,10 +186,9 @@ func (s *Supervisor) down(life context.Context, p *Process) {
 	s.mu.Lock()
 	s.process = nil
 	s.state.PID = 0
-	s.state.LastError, s.state.Stderr = p.Err(), p.Stderr()
 	s.mu.Unlock()
+	s.buried(p)
 	if life.Err() == nil {
-		s.spec.logger().Error("plugin died", "handler", s.spec.Handler, "error", p.Err())
 		s.setPhase(s.restart.phase())
 	}
 	if s.hooks.OnDown != nil {
@@ -170,20 +196,37 @@ func (s *Supervisor) down(life context.Context, p *Process) {
 	}
 }
 
-// notStarted records a start that failed.
-func (s *Supervisor) notStarted(life context.Context, err error) {
-	if life.Err() != nil {
+// buried records what a process died of; one that left as it was told to died of
+// nothing.
+func (s *Supervisor) buried(p *Process) {
+	if p.Err() == nil {
+		return
+	}
+	s.mu.Lock()
+	s.state.LastError, s.state.LastErrorAt, s.state.Stderr = p.Err(), time.Now(), p.Stderr()
+	s.mu.Unlock()
+	p.spec.Log.Error("plugin died", "handler", p.spec.Handler, "error", p.Err())
+}
+
+// notStarted records a start that failed. ctx is that of the start.
+func (s *Supervisor) notStarted(ctx context.Context, err error) {
+	if ctx.Err() != nil {
 		return
 	}
 	s.restart.failed(time.Now())
+	s.failed(err)
+	s.spec.logger().Error("plugin does not start", "handler", s.spec.Handler, "error", err)
+	s.setPhase(Failing)
+}
+
+// failed makes err the last error.
+func (s *Supervisor) failed(err error) {
 	s.mu.Lock()
-	s.state.LastError = err
+	defer s.mu.Unlock()
+	s.state.LastError, s.state.LastErrorAt, s.state.Stderr = err, time.Now(), nil
 	if start, ok := errors.AsType[*StartError](err); ok {
 		s.state.Stderr = start.Stderr
 	}
-	s.mu.Unlock()
-	s.spec.logger().Error("plugin does not start", "handler", s.spec.Handler, "error", err)
-	s.setPhase(Failing)
 }
 
 func (s *Supervisor) setPhase(phase Phase) {
@@ -191,17 +234,5 @@ func (s *Supervisor) setPhase(phase Phase) {
 	defer s.mu.Unlock()
 	if s.state.Phase != phase {
 		s.state.Phase, s.state.Since = phase, time.Now()
-	}
-}
-
-// sleepUnless waits for d and returns true, or false as soon as ctx ends.
-func sleepUnless(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
 	}
 }

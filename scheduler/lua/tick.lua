@@ -7,14 +7,15 @@
 -- KEYS[1]  {ns}:clock
 -- ARGV     worker, most tasks to reap, then for each index: pool:handler[=queue], free slots
 --
--- Returns {1, now, reaped, stops, indexes}
+-- Returns {1, now, reaped, stops, indexes, restarts}
 --   reaped   tasks taken back
 --   stops    internal ids of this worker's tasks that somebody wants cancelled
 --   indexes  for each asked: 1 when the worker should claim now
+--   restarts handler=request ..., the last ones
 -- or {0} when this worker has been reaped.
 
 local worker, max = ARGV[1], tonumber(ARGV[2])
-local v = redis.call('HMGET', K.WORKER .. worker, 'lease', 'reaped')
+local v = redis.call('HMGET', K.WORKER .. worker, 'lease', 'reaped', 'restarts')
 if not v[1] or v[2] then
   return {0}
 end
@@ -69,4 +70,4 @@ for i = 3, #ARGV, 2 do
   end
   indexes[#indexes + 1] = come
 end
-return {1, now, reaped, redis.call('SMEMBERS', K.STOP .. worker), indexes}
+return {1, now, reaped, redis.call('SMEMBERS', K.STOP .. worker), indexes, v[3] or ''}

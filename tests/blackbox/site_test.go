@@ -29,6 +29,7 @@ type site struct {
 	client  *scheduler.Client
 	journal *proc.Journal
 	workers []*proc.Process // of three
+	plugins string          // plugin_dir
 	files   int
 }
 
@@ -36,8 +37,7 @@ const namespace = "bb"
 
 func newSite(t *testing.T, opts ...redistest.Option) *site {
 	t.Helper()
-	proc.Build(t)
-	s := &site{T: t, redis: redistest.Start(t, opts...), journal: proc.NewJournal(t)}
+	s := &site{T: t, plugins: proc.Build(t).PluginDir, redis: redistest.Start(t, opts...), journal: proc.NewJournal(t)}
 	s.rdb = s.redis.Client()
 	t.Cleanup(func() { s.rdb.Close() })
 	var err error
@@ -63,7 +63,7 @@ func (s *site) ctx() context.Context {
 // head is what every config file begins with: where things are.
 func (s *site) head() string {
 	return fmt.Sprintf("namespace = %q\nplugin_dir = %q\nredis { url = %q }\n",
-		namespace, proc.Build(s).PluginDir, s.redis.URL())
+		namespace, s.plugins, s.redis.URL())
 }
 
 // echo is a handler block that keeps the site's journal; attributes of the block may

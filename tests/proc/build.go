@@ -25,6 +25,8 @@ var (
 	directory = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "throttlerd-test-") })
 	daemon    = sync.OnceValues(buildDaemon)
 	ctl       = sync.OnceValues(buildCtl)
+	rogue     = sync.OnceValues(func() (string, error) { return buildRogue("1.0.0") })
+	newRogue  = sync.OnceValues(func() (string, error) { return buildRogue("2.0.0") })
 )
 
 // Build returns the binaries, built at the first call of a test run.
@@ -45,6 +47,26 @@ func Programs(tb testing.TB) string {
 		tb.Fatal(err)
 	}
 	return filepath.Dir(b.Throttlerd)
+}
+
+// Rogue is a plugin that misbehaves as it is told.
+func Rogue(tb testing.TB) string {
+	tb.Helper()
+	path, err := rogue()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
+// NewRogue is its next version, 2.0.0.
+func NewRogue(tb testing.TB) string {
+	tb.Helper()
+	path, err := newRogue()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return path
 }
 
 // Main runs the tests of a package that uses Build, and cleans up after them.
@@ -77,6 +99,16 @@ func buildCtl() (string, error) {
 	return filepath.Join(dir, "throttlectl"), build(dir+"/", "./cmd/throttlectl")
 }
 
+func buildRogue(version string) (string, error) {
+	dir, err := directory()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "rogue-"+version, "rogue")
+	return path, build(filepath.Dir(path)+"/", "-ldflags=-X main.version="+version, "./tests/rogue")
+}
+
+// build builds packages, before whose names flags may stand.
 func build(out string, packages ...string) error {
 	root, err := root()
 	if err != nil {

@@ -40,6 +40,37 @@ func Parent(pid int) int {
 	return parent
 }
 
+// Zombies are the children of pid that have ended and are not waited for.
+func Zombies(pid int) []int {
+	var out []int
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		if f := stat(dir); len(f) > 1 && f[0] == "Z" && f[1] == strconv.Itoa(pid) {
+			child, _ := strconv.Atoi(filepath.Base(dir))
+			out = append(out, child)
+		}
+	}
+	return out
+}
+
+// Program is the first word of a process's command line.
+func Program(pid int) string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // it may have ended
+	name, _, _ := strings.Cut(string(text), "\x00")
+	return name
+}
+
+// Files are the descriptors that a process has open.
+func Files(pid int) int { return entries(pid, "fd") }
+
+// Threads are those of a process.
+func Threads(pid int) int { return entries(pid, "task") }
+
+func entries(pid int, of string) int {
+	list, _ := os.ReadDir(fmt.Sprintf("/proc/%d/%s", pid, of)) // none: it has ended
+	return len(list)
+}
+
 // Alive tells whether a process runs; one that has ended and is not waited for does not.
 func Alive(pid int) bool {
 	f := stat(fmt.Sprintf("/proc/%d", pid))

@@ -1,0 +1,100 @@
+package runtime
+
+import (
+	"slices"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+// place is one process of a handler with what it does. Guarded by Worker.mu.
+type place struct {
+	process process
+	busy    int
+	retired bool // takes no more tasks
+	suspect *run // the one run that may be the last of its process: they run one by one
+}
+
+// place returns where the handler's next task runs: where the fewest do. Nil, when
+// there is no such place; a suspect needs one without a suspect. Under w.mu.
+func (h *handler) place(suspect bool) *place {
+	var best *place
+	for _, p := range h.places {
+		if p.retired || suspect && p.suspect != nil {
+			continue
+		}
+		if best == nil || p.busy < best.busy {
+			best = p
+		}
+	}
+	return best
+}
+
+// isUp tells whether a place takes tasks. Under w.mu.
+func (h *handler) isUp() bool {
+	return slices.ContainsFunc(h.places, func(p *place) bool { return !p.retired })
+}
+
+// up: the handler takes tasks.
+func (h *handler) up(p process) {
+	w := h.w
+	w.mu.Lock()
+	h.places = append(h.places, &place{process: p})
+	for _, ix := range w.indexes {
+		if ix.h == h {
+			ix.want = true
+		}
+	}
+	w.mu.Unlock()
+	w.signal()
+}
+
+func (h *handler) retire(p process) {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	for _, x := range h.places {
+		x.retired = x.retired || x.process == p
+	}
+}
+
+// down: a process of the plugin is gone, with all that ran in it. Those that ignored
+// their timeout have failed by it. Of the others, the one that ran as a suspect is
+// taken to be the cause; without one, all of them have a part in it.
+func (h *handler) down(gone process, err error) {
+	w := h.w
+	w.mu.Lock()
+	at := slices.IndexFunc(h.places, func(p *place) bool { return p.process == gone })
+	p := h.places[at]
+	h.places = slices.Delete(h.places, at, at+1)
+	killed := false
+	for _, r := range w.runs {
+		killed = killed || r.place == p && !r.ignored.IsZero()
+	}
+	suspect := p.suspect
+	for _, r := range w.runs {
+		if r.place == p {
+			w.finish(r, h.bereft(r, killed, suspect, err))
+		}
+	}
+	w.mu.Unlock()
+	w.signal()
+}
+
+// bereft is the outcome of a run whose process is gone. Under w.mu.
+func (h *handler) bereft(r *run, killed bool, suspect *run, err error) scheduler.Outcome {
+	switch {
+	case r.cause == pluginapi.ErrTimeout && r.ignored.IsZero():
+		return failed(timedOut(r) + "; then its plugin died")
+	case r.cause == pluginapi.ErrTimeout:
+		return failed(timedOut(r) + "; it ignored the end of its context, and its plugin was killed")
+	case r.cause != nil:
+		return h.w.called(r, scheduler.Outcome{Kind: scheduler.GiveBack})
+	case killed || suspect != nil && suspect != r:
+		return scheduler.Outcome{Kind: scheduler.GiveBack}
+	}
+	text := "the plugin process ended"
+	if err != nil {
+		text = err.Error()
+	}
+	return scheduler.Outcome{Kind: scheduler.Crashed, Number: int64(h.maxCrashes), Text: text}
+}

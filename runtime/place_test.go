@@ -1,0 +1,141 @@
+package runtime
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+// still is a process that keeps what it is sent.
+type still struct{ tasks []*pluginapi.Task }
+
+func (s *still) Send(tasks []*pluginapi.Task) { s.tasks = append(s.tasks, tasks...) }
+func (s *still) Cancel(int64, error)          {}
+func (s *still) Kill()                        {}
+
+// stage is a worker with one handler, to which processes come and from which they go.
+type stage struct {
+	*testing.T
+	w     *Worker
+	h     *handler
+	fence int64
+}
+
+func newStage(t *testing.T) *stage {
+	w := &Worker{log: hclog.NewNullLogger(), kick: make(chan struct{}, 1), runs: make(map[int64]*run), ses: &scheduler.Session{}}
+	return &stage{T: t, w: w, h: &handler{name: "h", w: w, maxCrashes: 3}}
+}
+
+// run dispatches n tasks that had a part in so many crashes.
+func (s *stage) run(n, crashes int) {
+	for range n {
+		s.fence++
+		now := time.Now()
+		r := &run{h: s.h, ses: s.w.ses, start: now, notBefore: now, grant: scheduler.Grant{Fence: s.fence, Crashes: crashes, Timeout: time.Minute}}
+		s.h.busy++
+		s.w.runs[s.fence] = r
+		s.w.dispatch([]*run{r})
+	}
+}
+
+// kinds counts the outcomes so far and forgets them.
+func (s *stage) kinds() map[string]int {
+	out := map[string]int{}
+	for _, o := range s.w.outcomes {
+		out[o.Kind]++
+	}
+	s.w.outcomes = nil
+	return out
+}
+
+func (s *stage) want(what string, got, want int) {
+	s.Helper()
+	if got != want {
+		s.Errorf("%s: %d, want %d", what, got, want)
+	}
+}
+
+func TestTasksAreSpreadOverInstancesAndDieWithTheirOwn(t *testing.T) {
+	s := newStage(t)
+	a, b := &still{}, &still{}
+	s.h.up(a)
+	s.h.up(b)
+	s.run(10, 0)
+	s.want("tasks of a", len(a.tasks), 5)
+	s.want("tasks of b", len(b.tasks), 5)
+
+	s.h.down(a, errors.New("signal: killed"))
+	if k := s.kinds(); k[scheduler.Crashed] != 5 || len(k) != 1 || len(s.w.runs) != 5 || s.h.busy != 5 || !s.h.isUp() {
+		t.Errorf("%v, %d runs, %d busy", k, len(s.w.runs), s.h.busy)
+	}
+	s.run(1, 0)
+	s.want("tasks of b, which is alone", len(b.tasks), 6)
+	s.h.down(b, nil)
+	s.kinds()
+	if s.h.isUp() || s.h.busy != 0 || s.w.free != 11 {
+		t.Errorf("up %v, %d busy, %d free", s.h.isUp(), s.h.busy, s.w.free)
+	}
+	s.run(1, 0)
+	if k := s.kinds(); k[scheduler.GiveBack] != 1 {
+		t.Errorf("while nothing is up: %v", k)
+	}
+}
+
+func TestARetiredProcessTakesNoTaskAndFinishesItsOwn(t *testing.T) {
+	s := newStage(t)
+	old, fresh := &still{}, &still{}
+	s.h.up(old)
+	s.run(3, 0)
+	s.h.up(fresh)
+	s.h.retire(old)
+	s.run(5, 0)
+	s.want("tasks of the old one", len(old.tasks), 3)
+	s.want("tasks of the new one", len(fresh.tasks), 5)
+	s.h.results([]pluginapi.Result{{Run: 1, Outcome: pluginapi.Done}, {Run: 2, Outcome: pluginapi.Done}, {Run: 3, Outcome: pluginapi.Done}})
+	s.h.down(old, nil)
+	if k := s.kinds(); k[scheduler.Done] != 3 || len(k) != 1 || len(s.w.runs) != 5 {
+		t.Errorf("%v, %d runs", k, len(s.w.runs))
+	}
+}
+
+// What a task is told that timed out before its process was gone: who killed whom.
+func TestATimeoutBeforeTheEndOfTheProcess(t *testing.T) {
+	for ignored, want := range map[bool]string{false: "; then its plugin died", true: "; it ignored the end of its context, and its plugin was killed"} {
+		s := newStage(t)
+		a := &still{}
+		s.h.up(a)
+		s.run(1, 0)
+		s.w.runs[1].cause = pluginapi.ErrTimeout
+		if ignored {
+			s.w.runs[1].ignored = time.Now()
+		}
+		s.h.down(a, errors.New("signal: killed"))
+		if o := s.w.outcomes[0]; o.Kind != scheduler.Failed || o.Text != "timed out after 1m0s"+want {
+			t.Errorf("%+v", o)
+		}
+	}
+}
+
+// One suspect a process; where one runs and its process dies, nobody else has a part.
+func TestSuspectsRunOneByOneInEachProcess(t *testing.T) {
+	s := newStage(t)
+	a, b := &still{}, &still{}
+	s.h.up(a)
+	s.h.up(b)
+	s.run(4, 0)
+	s.run(3, 2)
+	if k := s.kinds(); k[scheduler.Postponed] != 1 {
+		t.Errorf("%v", k)
+	}
+	s.want("tasks of a", len(a.tasks), 3)
+	s.want("tasks of b", len(b.tasks), 3)
+	s.h.down(a, errors.New("signal: killed"))
+	if k := s.kinds(); k[scheduler.Crashed] != 1 || k[scheduler.GiveBack] != 2 {
+		t.Errorf("%v", k)
+	}
+}
