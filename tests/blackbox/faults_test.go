@@ -284,7 +284,7 @@ func TestRestartsLeaveNothingInTheWorker(t *testing.T) {
 	t.Setenv("TMPDIR", tmp)
 	d := newDen(t, "20s")
 	d.restart(0, "restarted on worker") // opens what stays open
-	files, threads := proc.Files(d.w.PID), proc.Threads(d.w.PID)
+	files, threads := proc.Files(d.w.PID), proc.Threads(t, d.w.PID)
 	sockets := socketsIn(t, tmp)
 	const replaced = 200
 	for i := range replaced {
@@ -305,7 +305,7 @@ func TestRestartsLeaveNothingInTheWorker(t *testing.T) {
 	if now := socketsIn(t, tmp); len(now) != len(sockets) {
 		t.Errorf("files %v became %v", sockets, now)
 	}
-	t.Logf("figure: after %d replacements %d descriptors (%d before), %d threads (%d before)", replaced, proc.Files(d.w.PID), files, proc.Threads(d.w.PID), threads)
+	t.Logf("figure: after %d replacements %d descriptors (%d before), %d threads (%d before)", replaced, proc.Files(d.w.PID), files, proc.Threads(t, d.w.PID), threads)
 	d.well()
 	if left, _ := filepath.Glob(filepath.Join(tmp, "throttlerd-run-*")); len(left) > 0 {
 		t.Errorf("left: %v", left)

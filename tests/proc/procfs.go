@@ -60,14 +60,9 @@ func Program(pid int) string {
 	return name
 }
 
-// Files are the descriptors that a process has open.
-func Files(pid int) int { return entries(pid, "fd") }
-
-// Threads are those of a process.
-func Threads(pid int) int { return entries(pid, "task") }
-
-func entries(pid int, of string) int {
-	list, _ := os.ReadDir(fmt.Sprintf("/proc/%d/%s", pid, of)) // none: it has ended
+// Files is how many descriptors a process has open.
+func Files(pid int) int {
+	list, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid)) // none: it has ended
 	return len(list)
 }
 
