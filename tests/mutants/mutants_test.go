@@ -105,7 +105,7 @@ var mutants = []mutant{
 	{"reservations take half of the slots", "scheduler/lua/claim.lua",
 		"return math.ceil(slots / 2)", "return slots",
 		"./scheduler", "TestReservationsTakeHalfOfTheSlots", false},
-	{"one worker is woken, and wakes the next", "scheduler/lua/claim.lua",
+	{"one worker is woken, and wakes the next", "scheduler/lua/next.lua",
 		"    redis.call('ZREM', K.IDLE .. index, worker)\n    wake_entry(base, entry)", "    redis.call('ZREM', K.IDLE .. index, worker)",
 		"./scheduler", "TestIdleWorkersAreWokenOneByOne", false},
 
