@@ -63,7 +63,10 @@ func (rogue) Handle(_ context.Context, t *pluginapi.Task) ([]byte, error) {
 		go func() { panic("nobody recovers this") }()
 		block()
 	case "hang":
-		return nil, syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
+			return nil, err
+		}
+		block() // the stop may come a moment later, through another thread: no result before it
 	case "ignore":
 		block()
 	case "leak":
