@@ -7,22 +7,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/throttlerd/throttlerd/tests/redistest"
 )
 
 // effort is the Redis commands of one claim for some slots, and what it was granted.
-func effort(t *testing.T, c *Client, s *Session, slots int) (int, *Granted) {
+func effort(t *testing.T, c *Client, s *Session, slots int) (int64, *Granted) {
 	t.Helper()
-	before := commands(t, c.rdb.(*redis.Client))
+	before := redistest.Commands(t, c.rdb)
 	g := claimN(t, s, slots)
-	return commands(t, c.rdb.(*redis.Client)) - before, g
+	return redistest.Commands(t, c.rdb) - before, g
 }
 
 // What a claim with few slots does is the same beside 10 queues and beside 1,000.
 func TestEffortWithFewSlots(t *testing.T) {
 	for _, rate := range []string{"100000/1s:100000", "10/1s"} {
 		for _, slots := range []int{1, 2, 8} {
-			var took []int
+			var took []int64
 			for _, n := range []int{10, 1000} {
 				c := onRedis(t)
 				newLimit(t, c, "g", rate, 0)
@@ -98,7 +98,7 @@ func TestEffortOfDearKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	submitN(t, c, "other", 1)
-	granted, total := 0, 0
+	granted, total := 0, int64(0)
 	for range 40 {
 		k, g := effort(t, c, s, 64)
 		granted, total = granted+len(g.Grants), total+k

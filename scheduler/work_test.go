@@ -3,37 +3,11 @@ package scheduler
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/throttlerd/throttlerd/tests/redistest"
 )
-
-// commands counts what Redis has done so far, inside of scripts too.
-func commands(t *testing.T, rdb *redis.Client) (n int) {
-	t.Helper()
-	info, err := rdb.Info(context.Background(), "commandstats").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(info) {
-		_, rest, ok := strings.Cut(line, "calls=")
-		if !ok || strings.HasPrefix(line, "cmdstat_info") {
-			continue
-		}
-		calls, _, _ := strings.Cut(rest, ",")
-		k, err := strconv.Atoi(calls)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n += k
-	}
-	return n
-}
 
 // The work of a grant does not grow with the queues at a limit, the keys of a queue or the
 // tasks that wait: what is blocked is not touched.
@@ -67,13 +41,13 @@ func TestWorkOfAGrant(t *testing.T) {
 		}
 		r := newRush(t, c)
 		r.run(time.Second, 50*time.Millisecond)
-		before, grants := commands(t, rdb), r.grants
+		before, grants := redistest.Commands(t, rdb), r.grants
 		r.run(10*time.Second, 50*time.Millisecond)
-		done := commands(t, rdb) - before
+		done := redistest.Commands(t, rdb) - before
 		// asked again and again while the limit is exhausted, nothing is looked at but it
-		before = commands(t, rdb)
+		before = redistest.Commands(t, rdb)
 		r.run(100*time.Microsecond, time.Microsecond)
-		if idle := float64(commands(t, rdb)-before) / 100; idle > 25 {
+		if idle := float64(redistest.Commands(t, rdb)-before) / 100; idle > 25 {
 			t.Errorf("%d queues, %d keys: %.1f commands for a claim of an exhausted limit", queues, keys, idle)
 		}
 		return float64(done) / float64(r.grants-grants)

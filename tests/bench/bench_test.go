@@ -139,22 +139,6 @@ func (r *rig) done(queues int) (n int64) {
 // memory is what Redis holds, in bytes.
 func (r *rig) memory() int64 { return r.info("memory", "used_memory:") }
 
-// commands counts all that Redis has done, inside of scripts too.
-func (r *rig) commands() (n int64) {
-	info, err := r.rdb.Info(context.Background(), "commandstats").Result()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	for line := range strings.Lines(info) {
-		if _, rest, ok := strings.Cut(line, "calls="); ok {
-			var k int64
-			_, _ = fmt.Sscan(strings.SplitN(rest, ",", 2)[0], &k)
-			n += k
-		}
-	}
-	return n
-}
-
 func (r *rig) info(section, field string) (n int64) {
 	r.t.Helper()
 	text, err := r.rdb.Info(context.Background(), section).Result()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/throttlerd/throttlerd/ratelimit"
 	"github.com/throttlerd/throttlerd/scheduler"
+	"github.com/throttlerd/throttlerd/tests/redistest"
 )
 
 // drained is what a drain of waiting tasks took.
@@ -53,7 +54,7 @@ func drain(t *testing.T, n, queues int, request scheduler.SubmitRequest, spec fu
 		}
 	}
 	d.bytes = float64(r.memory()-before) / float64(n)
-	trips, commands := r.roundTrips(), r.commands()
+	trips, commands := r.roundTrips(), redistest.Commands(t, r.rdb)
 	worker, plugin, server, wall := r.used(func() {
 		for i := range queues {
 			if err := r.client.Resume(ctx, fmt.Sprint("q", i)); err != nil {
@@ -65,7 +66,7 @@ func drain(t *testing.T, n, queues int, request scheduler.SubmitRequest, spec fu
 	us := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(n) }
 	d.perSecond = float64(n) / wall.Seconds()
 	d.scripts = float64(r.roundTrips()-trips) / float64(n)
-	d.commands = float64(r.commands()-commands)/float64(n) - d.scripts
+	d.commands = float64(redistest.Commands(t, r.rdb)-commands)/float64(n) - d.scripts
 	d.worker, d.plugin, d.server = us(worker), us(plugin), us(server)
 	return d
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/throttlerd/throttlerd/ratelimit"
 	"github.com/throttlerd/throttlerd/scheduler"
+	"github.com/throttlerd/throttlerd/tests/redistest"
 )
 
 func TestIdle(t *testing.T) {
@@ -131,7 +132,7 @@ func (r *rig) commandsPerToken(s *scheduler.Session, rate int) float64 {
 	r.t.Helper()
 	ctx := context.Background()
 	var out []scheduler.Outcome
-	granted, before := 0, r.commands()
+	granted, before := 0, redistest.Commands(r.t, r.rdb)
 	for granted < 200 {
 		if err := r.rdb.HIncrBy(ctx, "{bench}:clock", "off", 1_000_000/int64(rate)).Err(); err != nil {
 			r.t.Fatal(err)
@@ -146,7 +147,7 @@ func (r *rig) commandsPerToken(s *scheduler.Session, rate int) float64 {
 		}
 		granted += len(g.Grants)
 	}
-	return float64(r.commands()-before) / float64(granted)
+	return float64(redistest.Commands(r.t, r.rdb)-before) / float64(granted)
 }
 
 func TestManyBehindAnExhaustedLimit(t *testing.T) {

@@ -4,10 +4,10 @@ package blackbox
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/throttlerd/throttlerd/tests/redistest"
 )
 
 // A limit that 200 queues share gives each its turn, and all of it to them.
@@ -58,9 +58,9 @@ func TestCommandsPerStart(t *testing.T) {
 		workers := s.three(s.file(s.echo()))
 		// on both sides of the window exactly what Redis did, and what was started by then
 		begun := len(s.journal.WaitStarts(from, 20*time.Second))
-		before := s.commands()
+		before := redistest.Commands(s, s.rdb)
 		s.journal.WaitStarts(begun+count, 20*time.Second)
-		done := s.commands() - before
+		done := redistest.Commands(s, s.rdb) - before
 		starts := len(s.journal.Starts()) - begun
 		for _, w := range workers {
 			w.Kill()
@@ -72,20 +72,4 @@ func TestCommandsPerStart(t *testing.T) {
 	if many > 1.1*few {
 		t.Errorf("a start costs %.1f commands with 10 queues, %.1f with 1,000", few, many)
 	}
-}
-
-// commands is how many Redis has done so far, inside of scripts too.
-func (s *site) commands() (n int64) {
-	s.Helper()
-	info, err := s.rdb.Info(s.ctx(), "commandstats").Result()
-	s.must(err)
-	for line := range strings.Lines(info) {
-		if _, rest, ok := strings.Cut(line, "calls="); ok {
-			calls, _, _ := strings.Cut(rest, ",")
-			k, err := strconv.ParseInt(calls, 10, 64)
-			s.must(err)
-			n += k
-		}
-	}
-	return n
 }

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"github.com/throttlerd/throttlerd/scheduler"
 	"github.com/throttlerd/throttlerd/tests/faults/check"
 	"github.com/throttlerd/throttlerd/tests/proc"
+	"github.com/throttlerd/throttlerd/tests/redistest"
 )
 
 // Row 34: ten workers see at once that a lease has ended. Each task is taken back once.
@@ -109,9 +109,9 @@ func TestManyQueues(t *testing.T) {
 	r.standard("")
 	r.start(3)
 	perStart := func() float64 {
-		from, before := len(r.journal.Starts()), r.commands()
+		from, before := len(r.journal.Starts()), redistest.Commands(r, r.rdb)
 		r.more(300)
-		return float64(r.commands()-before) / float64(len(r.journal.Starts())-from)
+		return float64(redistest.Commands(r, r.rdb)-before) / float64(len(r.journal.Starts())-from)
 	}
 	r.produce(12 * time.Millisecond)
 	r.more(100)
@@ -322,20 +322,4 @@ func socketDir(t *testing.T, pid int) string {
 	}
 	t.Fatal("the plugin is told no directory for its socket")
 	return ""
-}
-
-// commands counts all that Redis has done, inside of scripts too.
-func (r *rig) commands() (n int64) {
-	r.Helper()
-	info, err := r.rdb.Info(r.ctx(), "commandstats").Result()
-	r.must(err)
-	for line := range strings.Lines(info) {
-		if _, rest, ok := strings.Cut(line, "calls="); ok {
-			calls, _, _ := strings.Cut(rest, ",")
-			k, err := strconv.ParseInt(calls, 10, 64)
-			r.must(err)
-			n += k
-		}
-	}
-	return n
 }
