@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,6 +31,17 @@ func NewConfig(object []byte) (Config, error) {
 // Attributes returns the names of the attributes that are set, sorted.
 func (c Config) Attributes() []string { return slices.Sorted(maps.Keys(c.attrs)) }
 
+// only returns the attributes that a schema has.
+func (c Config) only(schema []Attribute) Config {
+	part := Config{attrs: make(map[string]json.RawMessage)}
+	for _, a := range schema {
+		if v, ok := c.attrs[a.Name]; ok {
+			part.attrs[a.Name] = v
+		}
+	}
+	return part
+}
+
 // AttributeError says what is wrong with one attribute of the config block.
 // throttlerd shows the user that attribute's line.
 type AttributeError struct {
@@ -55,11 +65,7 @@ func BadAttribute(name, message string) error {
 func Configure(ctx context.Context, h Handler, c Config) (err error) {
 	configurable, ok := h.(Configurable)
 	if !ok {
-		var errs []error
-		for _, name := range c.Attributes() {
-			errs = append(errs, BadAttribute(name, "this plugin takes no config; remove the block's attributes"))
-		}
-		return errors.Join(errs...)
+		return CheckConfig(nil, c)
 	}
 	defer func() {
 		if p := recover(); p != nil {

@@ -6,27 +6,27 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/agext/levenshtein"
 )
 
 // Decode fills the struct that into points to. Exported fields are tagged
 //
-//	URL     string        `hcl:"url"`
-//	Timeout time.Duration `hcl:"timeout,optional"`
+//	URL     string        `hcl:"url" doc:"where to deliver to"`
+//	Timeout time.Duration `hcl:"timeout" default:"15s"`
+//	Token   string        `hcl:"token,optional" sensitive:"true"`
 //
 // and may be string, bool, any integer or float, time.Duration (from "5s"),
 // []string, map[string]string, or a pointer to one of these, which stays nil
-// when the attribute is absent. Fields without a tag are left alone; so is the
-// field of an absent optional attribute, so that a default may stand in it.
+// when the attribute is absent. An absent attribute takes its default, whose text is
+// JSON for lists and maps; without one the field is left as it is. Fields without an
+// hcl tag are left alone.
 //
 // Everything that is wrong with the block is returned at once, as joined
-// AttributeErrors: unknown attributes, missing ones and those of a wrong type.
-// A struct that breaks these rules is the author's mistake: Decode panics.
+// AttributeErrors: unknown attributes, missing ones and those of a wrong type. No
+// message repeats the value of a sensitive one. A struct that breaks these rules is the
+// author's mistake: Decode panics.
 func (c Config) Decode(into any) error {
 	target := reflect.ValueOf(into)
 	if target.Kind() != reflect.Pointer || target.Elem().Kind() != reflect.Struct {
@@ -34,148 +34,136 @@ func (c Config) Decode(into any) error {
 	}
 	target = target.Elem()
 
-	var errs []error
-	var known []string
-	for i := range target.NumField() {
-		name, optional := parseTag(target.Type().Field(i))
-		if name == "" {
+	fields := configFields(target.Type())
+	schema := make([]Attribute, len(fields))
+	var tooBig []error
+	for i, f := range fields {
+		schema[i] = f.Attribute
+		raw, present := c.attrs[f.Name]
+		if !present {
+			raw = json.RawMessage(f.value)
+		}
+		if len(raw) == 0 || checkType(f.Type, raw) != "" {
 			continue
 		}
-		known = append(known, name)
-		raw, present := c.attrs[name]
-		switch {
-		case present:
-			if problem := decodeAttr(target.Field(i), raw); problem != "" {
-				errs = append(errs, BadAttribute(name, problem))
-			}
-		case !optional:
-			errs = append(errs, BadAttribute(name, "is required and missing"))
+		if problem := setValue(target.Field(f.index), raw); problem != "" {
+			tooBig = append(tooBig, f.bad(problem))
 		}
 	}
-	for _, name := range c.Attributes() {
-		if !slices.Contains(known, name) {
-			errs = append(errs, BadAttribute(name, unknownAttr(name, known)))
-		}
+	var errs []error
+	for _, e := range attributeErrors(errors.Join(CheckConfig(schema, c), errors.Join(tooBig...))) {
+		errs = append(errs, e)
 	}
 	return errors.Join(errs...)
 }
 
-func parseTag(field reflect.StructField) (name string, optional bool) {
-	tag, ok := field.Tag.Lookup("hcl")
-	if !ok {
+// attributeErrors lists those that err joins.
+func attributeErrors(err error) []*AttributeError {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var list []*AttributeError
+		for _, e := range joined.Unwrap() {
+			list = append(list, attributeErrors(e)...)
+		}
+		return list
+	}
+	if e, ok := errors.AsType[*AttributeError](err); ok {
+		return []*AttributeError{e}
+	}
+	return nil
+}
+
+// checkType returns what is wrong with a value of an attribute, "" if nothing. A type
+// that it does not know is a later version's.
+func checkType(name string, raw json.RawMessage) string {
+	switch name {
+	case TypeString:
+		return checkJSON[string](raw, "a string")
+	case TypeBool:
+		return checkJSON[bool](raw, "true or false")
+	case TypeInteger:
+		if kind := kindOf(raw); kind != "a number" {
+			return "must be a whole number, not " + kind
+		}
+		if _, ok := wholeNumber(raw); !ok {
+			return "must be a whole number, not " + string(raw)
+		}
+	case TypeNumber:
+		return checkJSON[float64](raw, "a number")
+	case TypeDuration:
+		const want = `must be a duration such as "5s" or "1m30s"`
+		var text string
+		if json.Unmarshal(raw, &text) != nil {
+			return want + ", not " + kindOf(raw)
+		}
+		if _, err := time.ParseDuration(text); err != nil {
+			return fmt.Sprintf("%s, not %q", want, text)
+		}
+	case TypeStrings:
+		return checkJSON[[]string](raw, "a list of strings")
+	case TypeMap:
+		return checkJSON[map[string]string](raw, "a map of strings")
+	}
+	return ""
+}
+
+func checkJSON[T any](raw json.RawMessage, want string) string {
+	if json.Unmarshal(raw, new(T)) != nil {
+		return fmt.Sprintf("must be %s, not %s", want, kindOf(raw))
+	}
+	return ""
+}
+
+// wholeNumber is the plain spelling of one, from any that JSON has, such as 1e3 or 5.0.
+func wholeNumber(raw json.RawMessage) (string, bool) {
+	text := string(raw)
+	if !strings.ContainsAny(text, ".eE") {
+		return text, true
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) >= 1<<53 {
 		return "", false
 	}
-	name, option, _ := strings.Cut(tag, ",")
-	if name == "" || !field.IsExported() || (option != "" && option != "optional") {
-		panic(fmt.Sprintf("pluginapi: field %s: bad tag `hcl:%q`", field.Name, tag))
-	}
-	return name, option == "optional"
+	return strconv.FormatFloat(f, 'f', 0, 64), true
 }
 
-// unknownAttr explains an attribute that the plugin does not have.
-func unknownAttr(name string, known []string) string {
-	best, distance := "", 3 // further apart is no typo
-	for _, k := range known {
-		if d := levenshtein.Distance(name, k, nil); d < distance && d < len(k) {
-			best, distance = k, d
-		}
-	}
-	if best != "" {
-		return fmt.Sprintf("unknown attribute; did you mean %q?", best)
-	}
-	if len(known) == 0 {
-		return "unknown attribute; this plugin has none"
-	}
-	slices.Sort(known)
-	return "unknown attribute; this plugin has: " + strings.Join(known, ", ")
-}
-
-var durationType = reflect.TypeFor[time.Duration]()
-
-// decodeAttr sets v from raw and returns what is wrong, "" if nothing.
-func decodeAttr(v reflect.Value, raw json.RawMessage) string {
+// setValue sets v from a value of its type. What can still be wrong is its size.
+func setValue(v reflect.Value, raw json.RawMessage) string {
 	if v.Kind() == reflect.Pointer {
 		elem := reflect.New(v.Type().Elem())
-		problem := decodeAttr(elem.Elem(), raw)
+		problem := setValue(elem.Elem(), raw)
 		if problem == "" {
 			v.Set(elem)
 		}
 		return problem
 	}
-	if v.Type() == durationType {
-		return decodeDuration(v, raw)
-	}
-	switch v.Kind() {
-	case reflect.String:
-		return decodeJSON(v, raw, "a string")
-	case reflect.Bool:
-		return decodeJSON(v, raw, "true or false")
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return decodeWhole(v, raw)
-	case reflect.Float32, reflect.Float64:
-		return decodeJSON(v, raw, "a number")
-	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.String {
-			return decodeJSON(v, raw, "a list of strings")
-		}
-	case reflect.Map:
-		if v.Type().Key().Kind() == reflect.String && v.Type().Elem().Kind() == reflect.String {
-			return decodeJSON(v, raw, "a map of strings")
-		}
-	}
-	panic(fmt.Sprintf("pluginapi: Config.Decode does not know the type %s", v.Type()))
-}
-
-func decodeJSON(v reflect.Value, raw json.RawMessage, want string) string {
-	value := reflect.New(v.Type())
-	if err := json.Unmarshal(raw, value.Interface()); err != nil {
-		return fmt.Sprintf("must be %s, not %s", want, kindOf(raw))
-	}
-	v.Set(value.Elem())
-	return ""
-}
-
-func decodeDuration(v reflect.Value, raw json.RawMessage) string {
-	const want = `must be a duration such as "5s" or "1m30s"`
-	var text string
-	if err := json.Unmarshal(raw, &text); err != nil {
-		return want + ", not " + kindOf(raw)
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return fmt.Sprintf("%s, not %q", want, text)
-	}
-	v.SetInt(int64(d))
-	return ""
-}
-
-// decodeWhole takes every spelling of a whole number, such as 1e3 or 5.0.
-func decodeWhole(v reflect.Value, raw json.RawMessage) string {
-	if kindOf(raw) != "a number" {
-		return "must be a whole number, not " + kindOf(raw)
-	}
-	text := string(raw)
-	if f, err := strconv.ParseFloat(text, 64); strings.ContainsAny(text, ".eE") {
-		if err != nil || f != math.Trunc(f) || math.Abs(f) >= 1<<53 {
-			return "must be a whole number, not " + text
-		}
-		text = strconv.FormatFloat(f, 'f', 0, 64)
-	}
-	if v.CanUint() {
+	switch {
+	case v.Type() == durationType:
+		var text string
+		json.Unmarshal(raw, &text)
+		d, _ := time.ParseDuration(text)
+		v.SetInt(int64(d))
+	case v.CanUint():
+		text, _ := wholeNumber(raw)
 		n, err := strconv.ParseUint(text, 10, v.Type().Bits())
 		if err != nil {
 			return fmt.Sprintf("must be a whole number from 0 to %d, not %s",
 				uint64(math.MaxUint64)>>(64-v.Type().Bits()), text)
 		}
 		v.SetUint(n)
-		return ""
+	case v.CanInt():
+		text, _ := wholeNumber(raw)
+		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
+		if err != nil {
+			return fmt.Sprintf("must be a whole number of at most %d bits, not %s", v.Type().Bits(), text)
+		}
+		v.SetInt(n)
+	default:
+		value := reflect.New(v.Type()) // a map of the author's would otherwise be added to
+		if err := json.Unmarshal(raw, value.Interface()); err != nil {
+			return err.Error() // a number beyond float32
+		}
+		v.Set(value.Elem())
 	}
-	n, err := strconv.ParseInt(text, 10, v.Type().Bits())
-	if err != nil {
-		return fmt.Sprintf("must be a whole number of at most %d bits, not %s", v.Type().Bits(), text)
-	}
-	v.SetInt(n)
 	return ""
 }
 

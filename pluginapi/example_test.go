@@ -29,7 +29,7 @@ func ExampleThrottled() {
 	call := pluginapi.HandlerFunc(func(context.Context, *pluginapi.Task) ([]byte, error) {
 		return nil, fmt.Errorf("call upstream: %w", upstream)
 	})
-	r := pluginapi.Execute(context.Background(), call, &pluginapi.Task{})
+	r := pluginapi.Execute(context.Background(), call, &pluginapi.Task{}, nil)
 	fmt.Println(r.Outcome, r.Delay, r.Err)
 	// Output: throttled 3s call upstream: 429 Too Many Requests
 }
@@ -39,7 +39,7 @@ func ExampleThrottledLimit() {
 	call := pluginapi.HandlerFunc(func(context.Context, *pluginapi.Task) ([]byte, error) {
 		return nil, pluginapi.ThrottledLimit("github", time.Minute, errors.New("403 secondary rate limit"))
 	})
-	r := pluginapi.Execute(context.Background(), call, &pluginapi.Task{})
+	r := pluginapi.Execute(context.Background(), call, &pluginapi.Task{}, nil)
 	fmt.Println(r.Outcome, r.Limit, r.Delay)
 	// Output: throttled github 1m0s
 }
@@ -53,7 +53,7 @@ func ExampleTask_ActualCost() {
 		t.Report(pluginapi.Report{Limit: "openai", Remaining: left, ResetAt: reset})
 		return []byte("an answer"), nil
 	})
-	r := pluginapi.Execute(context.Background(), call, &pluginapi.Task{})
+	r := pluginapi.Execute(context.Background(), call, &pluginapi.Task{}, nil)
 	fmt.Println(r.Outcome, r.Actual, r.Reports[0].Remaining)
 	// Output: done map[openai:1374] 88626
 }
@@ -67,7 +67,7 @@ func ExampleTask_Report() {
 		t.Report(pluginapi.Report{Limit: "github", Remaining: left, ResetAt: time.Unix(reset, 0)})
 		return nil, errors.New("502 Bad Gateway")
 	})
-	r := pluginapi.Execute(context.Background(), call, &pluginapi.Task{})
+	r := pluginapi.Execute(context.Background(), call, &pluginapi.Task{}, nil)
 	fmt.Println(r.Outcome, r.Reports[0].Limit, r.Reports[0].Remaining, r.Reports[0].ResetAt.UTC())
 	// Output: failed github 17 2030-01-01 00:00:00 +0000 UTC
 }

@@ -32,9 +32,9 @@ type Result struct {
 // Execute runs one task as a plugin process does: a panic becomes a failure,
 // the error becomes an outcome, result and error text are cut to their bounds.
 // It is for programs that call a Handler without a process; plugins need only
-// Serve.
-func Execute(ctx context.Context, h Handler, t *Task) Result {
-	f := &feedback{}
+// Serve. progress is called with each Task.Progress; it may be nil.
+func Execute(ctx context.Context, h Handler, t *Task, progress func(Progress)) Result {
+	f := &feedback{progress: progress}
 	r := execute(ctx, h, t, f)
 	r.Actual, r.Reports = f.close()
 	return r

@@ -40,8 +40,28 @@ func (t *Task) Report(r Report) {
 	}
 }
 
-// feedback gathers what the handler of one run says of limits.
+// Progress is how far a run is, for people.
+type Progress struct {
+	Run     int64  // the Fence of the task
+	Percent int    // 0 to 100
+	Note    string // at most 256 bytes
+}
+
+// Progress tells how far the run is: percent, from 0 to 100, and what it is at, cut at
+// 256 bytes. throttlectl shows the last that was told while the task runs. It may be
+// called as often as is handy, from many goroutines: at most ten a second go out. Once
+// Handle has returned it is ignored.
+func (t *Task) Progress(percent int, note string) {
+	if t.feedback != nil {
+		t.feedback.tell(Progress{Run: t.Fence, Percent: min(max(percent, 0), 100), Note: cutText(note, handlerpb.MaxNote)})
+	}
+}
+
+// feedback gathers what the handler of one run says of limits, and passes on how far
+// it is.
 type feedback struct {
+	progress func(Progress) // nil: nobody wants to know
+
 	mu      sync.Mutex
 	closed  bool
 	full    bool // a cost was refused, and that was told
@@ -85,6 +105,15 @@ func (f *feedback) report(r Report) {
 		f.reports = append(f.reports[:0], f.reports[1:]...)
 	}
 	f.reports = append(f.reports, r)
+}
+
+// tell calls progress under the lock, so that nothing is told of a run that has ended.
+func (f *feedback) tell(p Progress) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed && f.progress != nil {
+		f.progress(p)
+	}
 }
 
 // close returns what was said; what is said from here on is ignored.

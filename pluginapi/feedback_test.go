@@ -21,7 +21,7 @@ func execution(log hclog.Logger, say func(*Task)) Result {
 	return Execute(context.Background(), HandlerFunc(func(_ context.Context, t *Task) ([]byte, error) {
 		say(t)
 		return nil, nil
-	}), &Task{Log: log})
+	}), &Task{Log: log}, nil)
 }
 
 // Many goroutines may talk at once; those that go on after Handle are not heard.
@@ -123,7 +123,7 @@ func TestBadLimitNamesStayBad(t *testing.T) {
 				x.ActualCost(name, 1)
 				x.Report(Report{Limit: name})
 				return nil, ThrottledLimit(name, 0, errors.New("429"))
-			}), &Task{})
+			}), &Task{}, nil)
 			for limit := range r.Actual {
 				bad := len(limit) > handlerpb.MaxLimitName || strings.Contains(limit, "\uFFFD")
 				if limit != r.Limit || limit != r.Reports[0].Limit || !bad || len(limit) > 1<<10 || !utf8.ValidString(limit) {

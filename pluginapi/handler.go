@@ -12,7 +12,10 @@
 //	}
 package pluginapi
 
-import "context"
+import (
+	"cmp"
+	"context"
+)
 
 // Handler does the work of a task.
 //
@@ -61,5 +64,51 @@ type Describer interface {
 type Info struct {
 	Name      string   // "webhook"; by default the name of the binary
 	Version   string   // "1.2.0"; may be empty
+	Doc       string   // what it does, in one sentence; may be empty
 	TaskTypes []string // types of task it knows; none: it does not look at the type
+
+	// Config is what the config block takes, as SchemaOf has it. throttlerd refuses all
+	// else with its line, before Configure; so do validate and plugin describe know it.
+	// Nil: it is not declared, and Configure alone knows.
+	Config []Attribute
+
+	// Payloads are the fields of payloads by type of task, "" for every type; for people.
+	Payloads map[string][]Attribute
 }
+
+// WithInfo returns h with what it says of itself replaced by what info says; fields of
+// info that are empty stay as h has them.
+func WithInfo(info Info, h Handler) Handler { return &informed{before{h.Handle, h}, info} }
+
+type informed struct {
+	before
+	info Info
+}
+
+// Describe returns both together.
+func (h *informed) Describe() Info {
+	all := h.before.Describe()
+	all.Name = cmp.Or(h.info.Name, all.Name)
+	all.Version = cmp.Or(h.info.Version, all.Version)
+	all.Doc = cmp.Or(h.info.Doc, all.Doc)
+	if h.info.TaskTypes != nil {
+		all.TaskTypes = h.info.TaskTypes
+	}
+	if h.info.Config != nil {
+		all.Config = h.info.Config
+	}
+	if h.info.Payloads != nil {
+		all.Payloads = h.info.Payloads
+	}
+	return all
+}
+
+// before is a handler that stands before another one, whose config and description
+// are its own.
+type before struct {
+	HandlerFunc
+	next Handler
+}
+
+func (b *before) Configure(ctx context.Context, c Config) error { return Configure(ctx, b.next, c) }
+func (b *before) Describe() Info                                { return describe(b.next) }

@@ -45,7 +45,7 @@ func TestClassify(t *testing.T) {
 func TestExecuteMakesAFailureOfAPanic(t *testing.T) {
 	r := Execute(t.Context(), HandlerFunc(func(context.Context, *Task) ([]byte, error) {
 		panic(errors.New("boom"))
-	}), &Task{Fence: 3})
+	}), &Task{Fence: 3}, nil)
 	if r.Run != 3 || r.Outcome != Failed || !strings.HasPrefix(r.Err, "panic: boom\n") || !strings.Contains(r.Err, "outcome_test.go") {
 		t.Errorf("%+v", r)
 	}

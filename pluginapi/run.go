@@ -36,6 +36,8 @@ type session struct {
 	pace    time.Duration // how long runs take, averaged over the last few
 	closed  bool          // no result will follow
 	wake    chan struct{} // there is something to send
+
+	progress progressList
 }
 
 // Run serves one stream until the host drains or goes away. Then it waits for
@@ -98,6 +100,7 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 		r.log.root, r.log.task = ses.server.log, &r.task
 		r.task.Log = &r.log
 		r.ctx.parent, r.ctx.deadline = ctx, r.task.Deadline
+		r.feedback.progress = ses.told
 		starting[i] = r
 	}
 	ses.mu.Lock()
@@ -129,6 +132,7 @@ func (ses *session) finish(result Result) {
 	ses.mu.Lock()
 	delete(ses.runs, result.Run)
 	ses.results = append(ses.results, encoded)
+	ses.progress.hurry(result.Run)
 	ses.pace += (result.Took - ses.pace) / 16
 	ses.mu.Unlock()
 	ses.signal()
@@ -164,13 +168,16 @@ func (ses *session) sendResults() error {
 		if ses.brisk() {
 			runtime.Gosched()
 		}
-		results, closed := ses.takeResults()
-		for len(results) > 0 {
-			n := batchLen(results)
-			if err := ses.stream.Send(&handlerpb.FromPlugin{Results: results[:n]}); err != nil {
+		results, progress, closed := ses.take()
+		for len(results)+len(progress) > 0 {
+			n, m := batchLen(results), min(len(progress), handlerpb.MaxBatchItems)
+			if m < len(progress) {
+				n = 0 // its result follows
+			}
+			if err := ses.stream.Send(&handlerpb.FromPlugin{Results: results[:n], Progress: progress[:m]}); err != nil {
 				return err
 			}
-			results = results[n:]
+			results, progress = results[n:], progress[m:]
 		}
 		if closed {
 			return nil
@@ -189,11 +196,12 @@ func (ses *session) brisk() bool {
 	return ses.pace < 100*time.Microsecond
 }
 
-func (ses *session) takeResults() (results []*handlerpb.Result, closed bool) {
+// take returns what is to be sent, and whether nothing follows.
+func (ses *session) take() (results []*handlerpb.Result, progress []*handlerpb.Progress, closed bool) {
 	ses.mu.Lock()
 	defer ses.mu.Unlock()
 	results, ses.results = ses.results, nil
-	return results, ses.closed
+	return results, ses.progress.take(time.Now()), ses.closed
 }
 
 // batchLen returns how many of the results fit in one message, at least one.

@@ -50,17 +50,7 @@ type server struct {
 }
 
 func (s *server) Describe(context.Context, *handlerpb.DescribeRequest) (*handlerpb.DescribeResponse, error) {
-	info := describe(s.handler)
-	types := make([]string, len(info.TaskTypes))
-	for i, t := range info.TaskTypes {
-		types[i] = validText(t)
-	}
-	return &handlerpb.DescribeResponse{
-		Name:      validText(info.Name),
-		Version:   validText(info.Version),
-		TaskTypes: types,
-		Sdk:       "go/1",
-	}, nil
+	return encodeInfo(describe(s.handler)), nil
 }
 
 // describe returns what h says of itself, named after its binary by default.
@@ -72,6 +62,9 @@ func describe(h Handler) Info {
 	if info.Name == "" {
 		info.Name = filepath.Base(os.Args[0])
 	}
+	if _, ok := h.(Configurable); !ok {
+		info.Config = []Attribute{}
+	}
 	return info
 }
 
@@ -80,19 +73,19 @@ func (s *server) Configure(ctx context.Context, req *handlerpb.ConfigureRequest)
 	if err == nil {
 		err = Configure(ctx, s.handler, config)
 	}
-	return &handlerpb.ConfigureResponse{Errors: encodeConfigError(err)}, nil
+	return &handlerpb.ConfigureResponse{Errors: EncodeConfigError(err)}, nil
 }
 
-// encodeConfigError lists every attribute error in err, and what else is wrong
-// as an error of the whole block.
-func encodeConfigError(err error) []*handlerpb.AttributeError {
+// EncodeConfigError lists every attribute error in err, and what else is wrong
+// as an error of the whole block. It is for hosts.
+func EncodeConfigError(err error) []*handlerpb.AttributeError {
 	if err == nil {
 		return nil
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var list []*handlerpb.AttributeError
 		for _, e := range joined.Unwrap() {
-			list = append(list, encodeConfigError(e)...)
+			list = append(list, EncodeConfigError(e)...)
 		}
 		return list
 	}

@@ -22,6 +22,9 @@ var _ hclog.Logger = (*taskLogger)(nil)
 func (l *taskLogger) get() hclog.Logger {
 	l.once.Do(func() {
 		l.log = l.root.With("task", l.task.ID, "queue", l.task.Queue, "attempt", l.task.Attempt)
+		if trace := l.task.TraceParent(); trace != "" {
+			l.log = l.log.With("trace_id", trace[3:35])
+		}
 	})
 	return l.log
 }

@@ -8,6 +8,19 @@ import (
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
+// CancelReason is the form on the wire of a cause that ends a run. It is for hosts.
+func CancelReason(cause error) handlerpb.CancelReason {
+	switch cause {
+	case ErrDraining:
+		return handlerpb.CancelReason_CANCEL_REASON_DRAINING
+	case ErrLeaseLost:
+		return handlerpb.CancelReason_CANCEL_REASON_LEASE_LOST
+	case ErrTimeout:
+		return handlerpb.CancelReason_CANCEL_REASON_TIMEOUT
+	}
+	return handlerpb.CancelReason_CANCEL_REASON_TASK_CANCELLED
+}
+
 // EncodeTask turns a task into its form on the wire. It is for hosts; the
 // result shares Payload and Headers with t. Deadline travels as the time left.
 func EncodeTask(t *Task) *handlerpb.Task {

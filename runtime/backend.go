@@ -28,6 +28,8 @@ type process interface {
 // events is what a backend tells its worker.
 type events interface {
 	results(list []pluginapi.Result)
+	// progress comes before the results of its runs.
+	progress(list []pluginapi.Progress)
 	// up: the process takes tasks.
 	up(p process)
 	// retire: another one has come up in its place; it takes no more tasks, and

@@ -49,7 +49,7 @@ func (b *goBackend) Send(tasks []*pluginapi.Task) {
 		go func() {
 			defer b.wg.Done()
 			run := t.Fence // the handler owns the task
-			r := pluginapi.Execute(ctx, h, t)
+			r := pluginapi.Execute(ctx, h, t, func(p pluginapi.Progress) { b.events.progress([]pluginapi.Progress{p}) })
 			stop()
 			cancel(nil)
 			b.mu.Lock()

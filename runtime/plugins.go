@@ -32,7 +32,7 @@ func newPluginBackend(spec pluginhost.Spec, instances int, log hclog.Logger) *pl
 
 func (b *pluginBackend) start(ctx context.Context, e events) error {
 	group, err := pluginhost.SuperviseGroup(ctx, b.instances, b.spec, pluginhost.Hooks{
-		Results:  e.results,
+		Sink:     pluginhost.Sink{Results: e.results, Progress: e.progress},
 		OnUp:     func(p *pluginhost.Process) { e.up(p) },
 		OnRetire: func(p *pluginhost.Process) { e.retire(p) },
 		OnDown:   func(p *pluginhost.Process, err error) { e.down(p, err) },

@@ -112,6 +112,7 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 	renewed := time.Now()
 	failing := false
 	var said announcer
+	var told teller
 	t := time.NewTicker(min(tickEvery, w.o.Lease/4))
 	defer t.Stop()
 	w.tickSoon() // so that no gap between ticks looks like an outage
@@ -161,6 +162,9 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		w.restartPlugins(ctx, beat.Restarts)
 		if err := said.announce(ctx, w, ses); err != nil {
 			w.log.Warn("state of the handlers and hash of the configuration not announced", "error", err)
+		}
+		if err := told.tell(ctx, w, ses); err != nil {
+			w.log.Warn("progress of tasks not told", "error", err)
 		}
 	}
 }

@@ -107,6 +107,8 @@ type run struct {
 	ends      time.Time // deadline, once sent
 	cause     error     // why it is being cancelled
 	ignored   time.Time // when it is taken to have ignored its cancellation
+
+	progress *scheduler.Progress // the last that it told
 }
 
 // New checks the options and returns a worker that does nothing yet.

@@ -30,6 +30,7 @@ var keyParts = append([]ratelimit.KeyPart{
 	{Name: "EXPIRE", Part: "expire"},        // zset: queues with expire_after, by when to look at them
 	{Name: "WORKERS", Part: "workers"},      // zset: workers by the end of their lease
 	{Name: "WORKER", Part: "worker:"},       // hash: what a worker announces; its last claim
+	{Name: "PROGRESS", Part: "progress:"},   // hash with TTL: fence to how far the run is, told by its worker
 	{Name: "RUN", Part: "run:"},             // hash: internal id to fence, start, turn, claim, queue
 	{Name: "STOP", Part: "stop:"},           // set: running tasks that somebody wants cancelled
 	{Name: "OWNED", Part: "owned:"},         // set: queues that an owner's file declares
@@ -66,6 +67,7 @@ func (k keys) dead(queue string) string           { return k.prefix + "dead:" + 
 func (k keys) ended(queue string) string          { return k.prefix + "ended:" + queue }
 func (k keys) workers() string                    { return k.prefix + "workers" }
 func (k keys) worker(id string) string            { return k.prefix + "worker:" + id }
+func (k keys) progress(worker string) string      { return k.prefix + "progress:" + worker }
 func (k keys) run(id string) string               { return k.prefix + "run:" + id }
 func (k keys) owned(owner string) string          { return k.prefix + "owned:" + owner }
 func (k keys) wake(id string) string              { return k.prefix + "wake:" + id }

@@ -41,7 +41,12 @@ type Task struct {
 	EarliestStart time.Time
 	Binding       *Binding
 
+	// Progress of a running task is what its handler told last; nil if nothing, and in
+	// lists.
+	Progress *Progress
+
 	internal string
+	fence    int64 // while it runs
 }
 
 // locate finds a task's queue and internal id by either id, without a search.
@@ -80,6 +85,9 @@ func (c *Client) Task(ctx context.Context, id string) (Task, error) {
 	t, err := c.inspect(ctx, queue, internal)
 	if err == nil && t.State == "" {
 		return Task{}, c.unknownTask(id)
+	}
+	if err == nil && t.State == "running" {
+		t.Progress, err = c.progressOf(ctx, t.Worker, t.fence)
 	}
 	return t, err
 }
@@ -144,7 +152,7 @@ func readTask(queue, internal string, reply []any) (Task, error) {
 	case "running":
 		t.Worker = a
 		f := strings.Fields(b)
-		t.At = time.UnixMicro(number(f[1]))
+		t.fence, t.At = number(f[0]), time.UnixMicro(number(f[1]))
 		t.StartedAt = t.At
 	case "done", "cancelled", "expired":
 		t.readEnd(a)

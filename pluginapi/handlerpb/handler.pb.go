@@ -201,7 +201,15 @@ type DescribeResponse struct {
 	// Optional abilities, by name. None is defined in version 1.
 	Capabilities []string `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// The kit the plugin was built with, such as "go/1"; for people only.
-	Sdk           string `protobuf:"bytes,5,opt,name=sdk,proto3" json:"sdk,omitempty"`
+	Sdk string `protobuf:"bytes,5,opt,name=sdk,proto3" json:"sdk,omitempty"`
+	// What the config block takes, where declares_config is set: the host refuses
+	// all else by its line, before Configure. Not set: Configure alone knows.
+	Config         []*Attribute `protobuf:"bytes,6,rep,name=config,proto3" json:"config,omitempty"`
+	DeclaresConfig bool         `protobuf:"varint,7,opt,name=declares_config,json=declaresConfig,proto3" json:"declares_config,omitempty"`
+	// What payloads hold, for people.
+	Payloads []*PayloadSchema `protobuf:"bytes,8,rep,name=payloads,proto3" json:"payloads,omitempty"`
+	// What the plugin does, in one sentence.
+	Doc           string `protobuf:"bytes,9,opt,name=doc,proto3" json:"doc,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -271,6 +279,177 @@ func (x *DescribeResponse) GetSdk() string {
 	return ""
 }
 
+func (x *DescribeResponse) GetConfig() []*Attribute {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *DescribeResponse) GetDeclaresConfig() bool {
+	if x != nil {
+		return x.DeclaresConfig
+	}
+	return false
+}
+
+func (x *DescribeResponse) GetPayloads() []*PayloadSchema {
+	if x != nil {
+		return x.Payloads
+	}
+	return nil
+}
+
+func (x *DescribeResponse) GetDoc() string {
+	if x != nil {
+		return x.Doc
+	}
+	return ""
+}
+
+// Attribute is one attribute of the config block, or one field of a payload.
+type Attribute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// "string", "bool", "integer", "number", "duration" (such as "1m30s"), "list of
+	// strings" or "map of strings"; of a payload also "list", "map" and "any". The host
+	// leaves an attribute of a type that it does not know to Configure.
+	Type     string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Required bool   `protobuf:"varint,3,opt,name=required,proto3" json:"required,omitempty"`
+	// As it is written in HCL; empty: none.
+	Default string `protobuf:"bytes,4,opt,name=default,proto3" json:"default,omitempty"`
+	Doc     string `protobuf:"bytes,5,opt,name=doc,proto3" json:"doc,omitempty"`
+	// The value is a secret: the host never shows it.
+	Sensitive     bool `protobuf:"varint,6,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attribute) Reset() {
+	*x = Attribute{}
+	mi := &file_handler_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attribute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attribute) ProtoMessage() {}
+
+func (x *Attribute) ProtoReflect() protoreflect.Message {
+	mi := &file_handler_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
+func (*Attribute) Descriptor() ([]byte, []int) {
+	return file_handler_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Attribute) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Attribute) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Attribute) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
+func (x *Attribute) GetDefault() string {
+	if x != nil {
+		return x.Default
+	}
+	return ""
+}
+
+func (x *Attribute) GetDoc() string {
+	if x != nil {
+		return x.Doc
+	}
+	return ""
+}
+
+func (x *Attribute) GetSensitive() bool {
+	if x != nil {
+		return x.Sensitive
+	}
+	return false
+}
+
+type PayloadSchema struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The type of task; empty: every type.
+	Type          string       `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	Fields        []*Attribute `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PayloadSchema) Reset() {
+	*x = PayloadSchema{}
+	mi := &file_handler_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PayloadSchema) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PayloadSchema) ProtoMessage() {}
+
+func (x *PayloadSchema) ProtoReflect() protoreflect.Message {
+	mi := &file_handler_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PayloadSchema.ProtoReflect.Descriptor instead.
+func (*PayloadSchema) Descriptor() ([]byte, []int) {
+	return file_handler_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PayloadSchema) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *PayloadSchema) GetFields() []*Attribute {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
 type ConfigureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The attributes of the config block as one JSON object in UTF-8; empty bytes
@@ -282,7 +461,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_handler_proto_msgTypes[2]
+	mi := &file_handler_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +473,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_handler_proto_msgTypes[2]
+	mi := &file_handler_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +486,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_handler_proto_rawDescGZIP(), []int{2}
+	return file_handler_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ConfigureRequest) GetConfig() []byte {
@@ -327,7 +506,7 @@ type ConfigureResponse struct {
 
 func (x *ConfigureResponse) Reset() {
 	*x = ConfigureResponse{}
-	mi := &file_handler_proto_msgTypes[3]
+	mi := &file_handler_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -339,7 +518,7 @@ func (x *ConfigureResponse) String() string {
 func (*ConfigureResponse) ProtoMessage() {}
 
 func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_handler_proto_msgTypes[3]
+	mi := &file_handler_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -352,7 +531,7 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_handler_proto_rawDescGZIP(), []int{3}
+	return file_handler_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ConfigureResponse) GetErrors() []*AttributeError {
@@ -373,7 +552,7 @@ type AttributeError struct {
 
 func (x *AttributeError) Reset() {
 	*x = AttributeError{}
-	mi := &file_handler_proto_msgTypes[4]
+	mi := &file_handler_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -385,7 +564,7 @@ func (x *AttributeError) String() string {
 func (*AttributeError) ProtoMessage() {}
 
 func (x *AttributeError) ProtoReflect() protoreflect.Message {
-	mi := &file_handler_proto_msgTypes[4]
+	mi := &file_handler_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -398,7 +577,7 @@ func (x *AttributeError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributeError.ProtoReflect.Descriptor instead.
 func (*AttributeError) Descriptor() ([]byte, []int) {
-	return file_handler_proto_rawDescGZIP(), []int{4}
+	return file_handler_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AttributeError) GetAttribute() string {
@@ -429,7 +608,7 @@ type ToPlugin struct {
 
 func (x *ToPlugin) Reset() {
 	*x = ToPlugin{}
-	mi := &file_handler_proto_msgTypes[5]
+	mi := &file_handler_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +620,7 @@ func (x *ToPlugin) String() string {
 func (*ToPlugin) ProtoMessage() {}
 
 func (x *ToPlugin) ProtoReflect() protoreflect.Message {
-	mi := &file_handler_proto_msgTypes[5]
+	mi := &file_handler_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +633,7 @@ func (x *ToPlugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToPlugin.ProtoReflect.Descriptor instead.
 func (*ToPlugin) Descriptor() ([]byte, []int) {
-	return file_handler_proto_rawDescGZIP(), []int{5}
+	return file_handler_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ToPlugin) GetTasks() []*Task {
@@ -506,7 +685,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_handler_proto_msgTypes[6]
+	mi := &file_handler_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +697,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_handler_proto_msgTypes[6]
+	mi := &file_handler_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +710,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_handler_proto_rawDescGZIP(), []int{6}
+	return file_handler_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Task) GetId() string {
@@ -628,7 +807,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_handler_proto_msgTypes[7]
+	mi := &file_handler_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +819,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_handler_proto_msgTypes[7]
+	mi := &file_handler_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +832,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_handler_proto_rawDescGZIP(), []int{7}
+	return file_handler_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Cancel) GetRun() int64 {
@@ -674,7 +853,7 @@ func (x *Cancel) GetReason() CancelReason {
 type FromPlugin struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Results []*Result              `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
-	// For later; a version 1 host ignores it.
+	// How far runs are; of one message it counts before the results.
 	Progress      []*Progress `protobuf:"bytes,2,rep,name=progress,proto3" json:"progress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -682,7 +861,7 @@ type FromPlugin struct {
 
 func (x *FromPlugin) Reset() {
 	*x = FromPlugin{}
-	mi := &file_handler_proto_msgTypes[8]
+	mi := &file_handler_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -694,7 +873,7 @@ func (x *FromPlugin) String() string {
 func (*FromPlugin) ProtoMessage() {}
 
 func (x *FromPlugin) ProtoReflect() protoreflect.Message {
-	mi := &file_handler_proto_msgTypes[8]
+	mi := &file_handler_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -707,7 +886,7 @@ func (x *FromPlugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromPlugin.ProtoReflect.Descriptor instead.
 func (*FromPlugin) Descriptor() ([]byte, []int) {
-	return file_handler_proto_rawDescGZIP(), []int{8}
+	return file_handler_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FromPlugin) GetResults() []*Result {
@@ -752,7 +931,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_handler_proto_msgTypes[9]
+	mi := &file_handler_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -764,7 +943,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_handler_proto_msgTypes[9]
+	mi := &file_handler_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -777,7 +956,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_handler_proto_rawDescGZIP(), []int{9}
+	return file_handler_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Result) GetRun() int64 {
@@ -873,7 +1052,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_handler_proto_msgTypes[10]
+	mi := &file_handler_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1064,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_handler_proto_msgTypes[10]
+	mi := &file_handler_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1077,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_handler_proto_rawDescGZIP(), []int{10}
+	return file_handler_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Report) GetLimit() string {
@@ -922,12 +1101,14 @@ func (x *Report) GetResetUs() int64 {
 	return 0
 }
 
-// Progress tells how far a run is.
+// Progress tells people how far a run is; the last of a run counts. More than ten a
+// second for one run are of no use to anybody.
 type Progress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Run   int64                  `protobuf:"varint,1,opt,name=run,proto3" json:"run,omitempty"`
 	// 0 to 100.
-	Percent       int32  `protobuf:"varint,2,opt,name=percent,proto3" json:"percent,omitempty"`
+	Percent int32 `protobuf:"varint,2,opt,name=percent,proto3" json:"percent,omitempty"`
+	// At most 256 bytes of UTF-8.
 	Note          string `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -935,7 +1116,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_handler_proto_msgTypes[11]
+	mi := &file_handler_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1128,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_handler_proto_msgTypes[11]
+	mi := &file_handler_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1141,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_handler_proto_rawDescGZIP(), []int{11}
+	return file_handler_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Progress) GetRun() int64 {
@@ -989,14 +1170,28 @@ var File_handler_proto protoreflect.FileDescriptor
 const file_handler_proto_rawDesc = "" +
 	"\n" +
 	"\rhandler.proto\x12\x15throttlerd.handler.v1\"\x11\n" +
-	"\x0fDescribeRequest\"\xa1\x01\n" +
+	"\x0fDescribeRequest\"\xcc\x02\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1d\n" +
 	"\n" +
 	"task_types\x18\x03 \x03(\tR\ttaskTypes\x12\"\n" +
 	"\fcapabilities\x18\x04 \x03(\tR\fcapabilities\x12\x10\n" +
-	"\x03sdk\x18\x05 \x01(\tR\x03sdkJ\x04\b\x06\x10\aJ\x04\b\a\x10\b\"*\n" +
+	"\x03sdk\x18\x05 \x01(\tR\x03sdk\x128\n" +
+	"\x06config\x18\x06 \x03(\v2 .throttlerd.handler.v1.AttributeR\x06config\x12'\n" +
+	"\x0fdeclares_config\x18\a \x01(\bR\x0edeclaresConfig\x12@\n" +
+	"\bpayloads\x18\b \x03(\v2$.throttlerd.handler.v1.PayloadSchemaR\bpayloads\x12\x10\n" +
+	"\x03doc\x18\t \x01(\tR\x03doc\"\x99\x01\n" +
+	"\tAttribute\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1a\n" +
+	"\brequired\x18\x03 \x01(\bR\brequired\x12\x18\n" +
+	"\adefault\x18\x04 \x01(\tR\adefault\x12\x10\n" +
+	"\x03doc\x18\x05 \x01(\tR\x03doc\x12\x1c\n" +
+	"\tsensitive\x18\x06 \x01(\bR\tsensitive\"]\n" +
+	"\rPayloadSchema\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x128\n" +
+	"\x06fields\x18\x02 \x03(\v2 .throttlerd.handler.v1.AttributeR\x06fields\"*\n" +
 	"\x10ConfigureRequest\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\"R\n" +
 	"\x11ConfigureResponse\x12=\n" +
@@ -1090,47 +1285,52 @@ func file_handler_proto_rawDescGZIP() []byte {
 }
 
 var file_handler_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_handler_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_handler_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_handler_proto_goTypes = []any{
 	(CancelReason)(0),         // 0: throttlerd.handler.v1.CancelReason
 	(Outcome)(0),              // 1: throttlerd.handler.v1.Outcome
 	(*DescribeRequest)(nil),   // 2: throttlerd.handler.v1.DescribeRequest
 	(*DescribeResponse)(nil),  // 3: throttlerd.handler.v1.DescribeResponse
-	(*ConfigureRequest)(nil),  // 4: throttlerd.handler.v1.ConfigureRequest
-	(*ConfigureResponse)(nil), // 5: throttlerd.handler.v1.ConfigureResponse
-	(*AttributeError)(nil),    // 6: throttlerd.handler.v1.AttributeError
-	(*ToPlugin)(nil),          // 7: throttlerd.handler.v1.ToPlugin
-	(*Task)(nil),              // 8: throttlerd.handler.v1.Task
-	(*Cancel)(nil),            // 9: throttlerd.handler.v1.Cancel
-	(*FromPlugin)(nil),        // 10: throttlerd.handler.v1.FromPlugin
-	(*Result)(nil),            // 11: throttlerd.handler.v1.Result
-	(*Report)(nil),            // 12: throttlerd.handler.v1.Report
-	(*Progress)(nil),          // 13: throttlerd.handler.v1.Progress
-	nil,                       // 14: throttlerd.handler.v1.Task.HeadersEntry
-	nil,                       // 15: throttlerd.handler.v1.Result.ActualEntry
+	(*Attribute)(nil),         // 4: throttlerd.handler.v1.Attribute
+	(*PayloadSchema)(nil),     // 5: throttlerd.handler.v1.PayloadSchema
+	(*ConfigureRequest)(nil),  // 6: throttlerd.handler.v1.ConfigureRequest
+	(*ConfigureResponse)(nil), // 7: throttlerd.handler.v1.ConfigureResponse
+	(*AttributeError)(nil),    // 8: throttlerd.handler.v1.AttributeError
+	(*ToPlugin)(nil),          // 9: throttlerd.handler.v1.ToPlugin
+	(*Task)(nil),              // 10: throttlerd.handler.v1.Task
+	(*Cancel)(nil),            // 11: throttlerd.handler.v1.Cancel
+	(*FromPlugin)(nil),        // 12: throttlerd.handler.v1.FromPlugin
+	(*Result)(nil),            // 13: throttlerd.handler.v1.Result
+	(*Report)(nil),            // 14: throttlerd.handler.v1.Report
+	(*Progress)(nil),          // 15: throttlerd.handler.v1.Progress
+	nil,                       // 16: throttlerd.handler.v1.Task.HeadersEntry
+	nil,                       // 17: throttlerd.handler.v1.Result.ActualEntry
 }
 var file_handler_proto_depIdxs = []int32{
-	6,  // 0: throttlerd.handler.v1.ConfigureResponse.errors:type_name -> throttlerd.handler.v1.AttributeError
-	8,  // 1: throttlerd.handler.v1.ToPlugin.tasks:type_name -> throttlerd.handler.v1.Task
-	9,  // 2: throttlerd.handler.v1.ToPlugin.cancels:type_name -> throttlerd.handler.v1.Cancel
-	14, // 3: throttlerd.handler.v1.Task.headers:type_name -> throttlerd.handler.v1.Task.HeadersEntry
-	0,  // 4: throttlerd.handler.v1.Cancel.reason:type_name -> throttlerd.handler.v1.CancelReason
-	11, // 5: throttlerd.handler.v1.FromPlugin.results:type_name -> throttlerd.handler.v1.Result
-	13, // 6: throttlerd.handler.v1.FromPlugin.progress:type_name -> throttlerd.handler.v1.Progress
-	1,  // 7: throttlerd.handler.v1.Result.outcome:type_name -> throttlerd.handler.v1.Outcome
-	15, // 8: throttlerd.handler.v1.Result.actual:type_name -> throttlerd.handler.v1.Result.ActualEntry
-	12, // 9: throttlerd.handler.v1.Result.reports:type_name -> throttlerd.handler.v1.Report
-	2,  // 10: throttlerd.handler.v1.Handler.Describe:input_type -> throttlerd.handler.v1.DescribeRequest
-	4,  // 11: throttlerd.handler.v1.Handler.Configure:input_type -> throttlerd.handler.v1.ConfigureRequest
-	7,  // 12: throttlerd.handler.v1.Handler.Run:input_type -> throttlerd.handler.v1.ToPlugin
-	3,  // 13: throttlerd.handler.v1.Handler.Describe:output_type -> throttlerd.handler.v1.DescribeResponse
-	5,  // 14: throttlerd.handler.v1.Handler.Configure:output_type -> throttlerd.handler.v1.ConfigureResponse
-	10, // 15: throttlerd.handler.v1.Handler.Run:output_type -> throttlerd.handler.v1.FromPlugin
-	13, // [13:16] is the sub-list for method output_type
-	10, // [10:13] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	4,  // 0: throttlerd.handler.v1.DescribeResponse.config:type_name -> throttlerd.handler.v1.Attribute
+	5,  // 1: throttlerd.handler.v1.DescribeResponse.payloads:type_name -> throttlerd.handler.v1.PayloadSchema
+	4,  // 2: throttlerd.handler.v1.PayloadSchema.fields:type_name -> throttlerd.handler.v1.Attribute
+	8,  // 3: throttlerd.handler.v1.ConfigureResponse.errors:type_name -> throttlerd.handler.v1.AttributeError
+	10, // 4: throttlerd.handler.v1.ToPlugin.tasks:type_name -> throttlerd.handler.v1.Task
+	11, // 5: throttlerd.handler.v1.ToPlugin.cancels:type_name -> throttlerd.handler.v1.Cancel
+	16, // 6: throttlerd.handler.v1.Task.headers:type_name -> throttlerd.handler.v1.Task.HeadersEntry
+	0,  // 7: throttlerd.handler.v1.Cancel.reason:type_name -> throttlerd.handler.v1.CancelReason
+	13, // 8: throttlerd.handler.v1.FromPlugin.results:type_name -> throttlerd.handler.v1.Result
+	15, // 9: throttlerd.handler.v1.FromPlugin.progress:type_name -> throttlerd.handler.v1.Progress
+	1,  // 10: throttlerd.handler.v1.Result.outcome:type_name -> throttlerd.handler.v1.Outcome
+	17, // 11: throttlerd.handler.v1.Result.actual:type_name -> throttlerd.handler.v1.Result.ActualEntry
+	14, // 12: throttlerd.handler.v1.Result.reports:type_name -> throttlerd.handler.v1.Report
+	2,  // 13: throttlerd.handler.v1.Handler.Describe:input_type -> throttlerd.handler.v1.DescribeRequest
+	6,  // 14: throttlerd.handler.v1.Handler.Configure:input_type -> throttlerd.handler.v1.ConfigureRequest
+	9,  // 15: throttlerd.handler.v1.Handler.Run:input_type -> throttlerd.handler.v1.ToPlugin
+	3,  // 16: throttlerd.handler.v1.Handler.Describe:output_type -> throttlerd.handler.v1.DescribeResponse
+	7,  // 17: throttlerd.handler.v1.Handler.Configure:output_type -> throttlerd.handler.v1.ConfigureResponse
+	12, // 18: throttlerd.handler.v1.Handler.Run:output_type -> throttlerd.handler.v1.FromPlugin
+	16, // [16:19] is the sub-list for method output_type
+	13, // [13:16] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_handler_proto_init() }
@@ -1144,7 +1344,7 @@ func file_handler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_handler_proto_rawDesc), len(file_handler_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

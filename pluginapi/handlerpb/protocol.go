@@ -42,6 +42,9 @@ const (
 	MaxResult = 64 << 10
 	MaxError  = 4 << 10
 
+	// MaxNote is where the note of a progress is cut.
+	MaxNote = 256
+
 	// MaxLimits bounds of how many limits a result tells the cost, and how many
 	// reports it carries. Names of limits are at most MaxLimitName bytes.
 	MaxLimits    = 16

@@ -1,14 +1,18 @@
 // Package plugintest runs a Handler over the real wire, in the process of the
-// test: config and task, outcome and result cross gRPC as they do between
+// test: config and task, outcome, progress and result cross gRPC as they do between
 // throttlerd and a plugin process. It needs no throttlerd and no Redis.
+//
+// It keeps no clock of its own: in a bubble of testing/synctest, deadlines, sleeps and
+// timers of the handler run on the bubble's clock, and a test of an hour takes no time.
 package plugintest
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"io"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,14 +24,57 @@ import (
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
-// Run configures h, gives it one task and returns how the run ended, with what h said
-// of limits. A refused config fails the test.
+// Ended is how a run ended, as throttlerd is told.
+type Ended = pluginapi.Result
+
+// Result is all that came of a run.
+type Result struct {
+	Ended
+
+	// Progress is what the handler told by Task.Progress, in that order; of what it
+	// told within 100 ms, the last.
+	Progress []pluginapi.Progress
+
+	t testing.TB
+}
+
+// Want fails the test unless the run ended so, with text in its result or its error.
+func (r Result) Want(outcome pluginapi.Outcome, text string) {
+	r.t.Helper()
+	if r.Outcome != outcome || !strings.Contains(string(r.Result)+r.Err, text) {
+		r.t.Errorf("outcome %s: %s%s, want %s with %q in it", r.Outcome, r.Result, r.Err, outcome, text)
+	}
+}
+
+// Decode reads the result, which must be JSON, into a value.
+func (r Result) Decode(into any) {
+	r.t.Helper()
+	if err := json.Unmarshal(r.Result, into); err != nil {
+		r.t.Fatalf("plugintest: outcome %s: result %q: %v", r.Outcome, r.Result, err)
+	}
+}
+
+// Run configures h, gives it one task and returns how the run ended. A refused config
+// fails the test.
 //
 // config is the handler's config block: nil, the text of a JSON object (string,
 // []byte or json.RawMessage), or a value that encodes to one. Of the task, ID,
 // Queue, Attempt and Fence are filled in when they are zero; its Deadline
 // bounds the run. Lines written to its Log go to the test's log.
-func Run(t testing.TB, h pluginapi.Handler, config any, task pluginapi.Task) pluginapi.Result {
+func Run(t testing.TB, h pluginapi.Handler, config any, task pluginapi.Task) Result {
+	t.Helper()
+	return Start(t, h, config, task).Result()
+}
+
+// Running is a run that is under way.
+type Running struct {
+	t      testing.TB
+	stream handlerpb.Handler_RunClient
+	fence  int64
+}
+
+// Start is Run for a test that does something while the task runs.
+func Start(t testing.TB, h pluginapi.Handler, config any, task pluginapi.Task) *Running {
 	t.Helper()
 	client := serve(t, h)
 	if err := configure(t, client, config); err != nil {
@@ -35,12 +82,49 @@ func Run(t testing.TB, h pluginapi.Handler, config any, task pluginapi.Task) plu
 	}
 	fill(&task)
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	result, err := runOne(ctx, client, &task)
+	t.Cleanup(cancel)
+	stream, err := client.Run(ctx)
 	if err != nil {
-		t.Fatalf("plugintest: run task: %v", err)
+		t.Fatalf("plugintest: open the stream of tasks: %v", err)
+	}
+	r := &Running{t, stream, task.Fence}
+	r.send(&handlerpb.ToPlugin{Tasks: []*handlerpb.Task{pluginapi.EncodeTask(&task)}})
+	return r
+}
+
+// Cancel ends the context of the run with the cause, one of pluginapi's errors
+// (ErrTaskCancelled, ErrDraining, ErrLeaseLost, ErrTimeout).
+func (r *Running) Cancel(cause error) {
+	r.t.Helper()
+	r.send(&handlerpb.ToPlugin{Cancels: []*handlerpb.Cancel{{Run: r.fence, Reason: pluginapi.CancelReason(cause)}}})
+}
+
+// Result waits for the end of the run.
+func (r *Running) Result() Result {
+	r.t.Helper()
+	result := Result{t: r.t}
+	for result.Outcome == 0 {
+		batch, err := r.stream.Recv()
+		if err != nil {
+			r.t.Fatalf("plugintest: run task: %v", err)
+		}
+		result.Progress = append(result.Progress, pluginapi.DecodeProgress(batch.Progress)...)
+		for _, one := range batch.Results {
+			result.Ended = pluginapi.DecodeResult(one)
+		}
+	}
+	r.send(&handlerpb.ToPlugin{Drain: true})
+	if batch, err := r.stream.Recv(); !errors.Is(err, io.EOF) {
+		r.t.Fatalf("plugintest: after the only result came %v, %v", batch, err)
 	}
 	return result
+}
+
+func (r *Running) send(message *handlerpb.ToPlugin) {
+	r.t.Helper()
+	if err := r.stream.Send(message); err != nil {
+		r.t.Fatalf("plugintest: run task: %v", err)
+	}
 }
 
 // Configure gives h its config block, as in Run, and returns what h has against
@@ -117,25 +201,6 @@ func configJSON(config any) ([]byte, error) {
 		return c, nil
 	}
 	return json.Marshal(config)
-}
-
-// runOne sends one task and waits for its result and the end of the stream.
-func runOne(ctx context.Context, client handlerpb.HandlerClient, task *pluginapi.Task) (pluginapi.Result, error) {
-	stream, err := client.Run(ctx)
-	if err != nil {
-		return pluginapi.Result{}, err
-	}
-	if err := stream.Send(&handlerpb.ToPlugin{Tasks: []*handlerpb.Task{pluginapi.EncodeTask(task)}, Drain: true}); err != nil {
-		return pluginapi.Result{}, err
-	}
-	batch, err := stream.Recv()
-	if err != nil {
-		return pluginapi.Result{}, err
-	}
-	if len(batch.Results) != 1 || batch.Results[0].Run != task.Fence {
-		return pluginapi.Result{}, fmt.Errorf("expected one result of run %d, got %v", task.Fence, batch.Results)
-	}
-	return pluginapi.DecodeResult(batch.Results[0]), nil
 }
 
 // testWriter writes log lines to the log of a test.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"maps"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
@@ -113,4 +115,68 @@ func TestRunTellsOfLimits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An hour of progress, and a sleep that is cancelled, on the clock of a bubble.
+func TestFakeClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := pluginapi.HandlerFunc(func(ctx context.Context, x *pluginapi.Task) ([]byte, error) {
+			for minute := range 60 {
+				select {
+				case <-time.After(time.Minute):
+					x.Progress(100*(minute+1)/60, "minute "+strconv.Itoa(minute+1))
+				case <-ctx.Done():
+					return nil, context.Cause(ctx)
+				}
+			}
+			return []byte("an hour"), nil
+		})
+		began := time.Now()
+		r := plugintest.Run(t, h, nil, pluginapi.Task{})
+		r.Want(pluginapi.Done, "an hour")
+		if took := time.Since(began); took != time.Hour {
+			t.Errorf("took %s by the bubble's clock", took)
+		}
+		if n := len(r.Progress); n != 60 || r.Progress[0] != (pluginapi.Progress{Run: 1, Percent: 1, Note: "minute 1"}) || r.Progress[59].Percent != 100 {
+			t.Errorf("%d times told: %+v", n, r.Progress)
+		}
+
+		for _, cause := range []error{pluginapi.ErrTaskCancelled, pluginapi.ErrDraining, pluginapi.ErrLeaseLost, pluginapi.ErrTimeout} {
+			running := plugintest.Start(t, h, nil, pluginapi.Task{})
+			time.Sleep(90 * time.Second)
+			running.Cancel(cause)
+			r := running.Result()
+			r.Want(pluginapi.Failed, cause.Error())
+			if len(r.Progress) != 1 {
+				t.Errorf("%v", r.Progress)
+			}
+		}
+		task := pluginapi.Task{Deadline: time.Now().Add(30 * time.Minute)}
+		plugintest.Run(t, h, nil, task).Want(pluginapi.Failed, pluginapi.ErrTimeout.Error())
+	})
+}
+
+// Of what a run tells at once, the last goes out; what it tells at its end comes with its
+// result.
+func TestProgressIsBundled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := pluginapi.HandlerFunc(func(_ context.Context, x *pluginapi.Task) ([]byte, error) {
+			for i := range 1000 {
+				x.Progress(i, strings.Repeat("é", 200))
+				time.Sleep(time.Millisecond)
+			}
+			x.Progress(-5, "end")
+			return nil, nil
+		})
+		r := plugintest.Run(t, h, nil, pluginapi.Task{})
+		if n := len(r.Progress); n < 10 || n > 12 {
+			t.Errorf("%d times told in a second", n)
+		}
+		if p := r.Progress[1]; p.Percent != 100 || len(p.Note) > 256 || !strings.HasSuffix(p.Note, "é…") {
+			t.Errorf("%+v", p)
+		}
+		if p := r.Progress[len(r.Progress)-1]; p.Percent != 0 || p.Note != "end" {
+			t.Errorf("the last: %+v", p)
+		}
+	})
 }

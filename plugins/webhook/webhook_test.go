@@ -14,7 +14,7 @@ import (
 	"github.com/throttlerd/throttlerd/pluginapi/plugintest"
 )
 
-func post(t *testing.T, reply http.HandlerFunc, payload string) pluginapi.Result {
+func post(t *testing.T, reply http.HandlerFunc, payload string) plugintest.Result {
 	t.Helper()
 	server := httptest.NewServer(reply)
 	defer server.Close()

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -128,13 +129,30 @@ func (d *decoder) pluginConfig(b *configBlock) (json.RawMessage, map[string]hcl.
 
 // HandlerDiagnostic is a handler's complaint about its config block, such as a
 // plugin's about the attribute "url", as a diagnostic at that attribute. With an
-// attribute that is not in the file, or "", it is at the config block.
-func (c *Config) HandlerDiagnostic(handler, attribute, message string) Diagnostics {
+// attribute that is not in the file, or "", it is at the config block. The value of a
+// sensitive one is not shown with it, nor with any later diagnostic.
+func (c *Config) HandlerDiagnostic(handler, attribute, message string, sensitive bool) Diagnostics {
+	if at, ok := c.origin.handlers[handler].attributes[attribute]; ok && sensitive {
+		hide(c.origin.files[at.Filename], at)
+	}
 	detail := fmt.Sprintf("Handler %q rejects its config: %s", handler, message)
 	if attribute != "" {
 		detail = fmt.Sprintf("Handler %q rejects its config: %s: %s", handler, attribute, message)
 	}
 	return c.handlerDiagnostic("Handler config rejected", handler, attribute, detail)
+}
+
+// hide overwrites the value of an attribute in the copy of its file that diagnostics show.
+func hide(f *hcl.File, attribute hcl.Range) {
+	if f == nil || !attribute.CanSliceBytes(f.Bytes) {
+		return
+	}
+	text := attribute.SliceBytes(f.Bytes)
+	for i := bytes.IndexByte(text, '=') + 1; i < len(text); i++ {
+		if text[i] != ' ' && text[i] != '\n' && text[i] != '\r' {
+			text[i] = '*'
+		}
+	}
 }
 
 // HandlerStartDiagnostic is a diagnostic at the handler's block: its plugin could not

@@ -12,7 +12,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/runtime"
 	"github.com/throttlerd/throttlerd/runtime/config"
 	"github.com/throttlerd/throttlerd/runtime/pluginhost"
@@ -184,7 +183,7 @@ func CheckPlugins(ctx context.Context, c *config.Config, log hclog.Logger) confi
 	for _, h := range c.Handlers {
 		s := spec(h, "")
 		s.Log = log
-		p, err := pluginhost.Start(ctx, s, func([]pluginapi.Result) {})
+		p, err := pluginhost.Start(ctx, s, pluginhost.Sink{})
 		if err != nil {
 			all = all.Append(StartDiagnostics(c, h.Name, err))
 			continue
@@ -202,7 +201,7 @@ func StartDiagnostics(c *config.Config, handler string, err error) config.Diagno
 	}
 	var all config.Diagnostics
 	for _, e := range refused {
-		all = all.Append(c.HandlerDiagnostic(handler, e.Attribute, e.Message))
+		all = all.Append(c.HandlerDiagnostic(handler, e.Attribute, e.Message, e.Sensitive))
 	}
 	return all
 }

@@ -35,7 +35,7 @@ func benchmarkEcho(b *testing.B, inFlight int) {
 	ready := make(chan *pluginhost.Process, 1)
 	var process *pluginhost.Process // of the callback
 	started, err := pluginhost.Start(context.Background(), pluginhost.Spec{Handler: "echo", Path: echoPath, MTLS: true},
-		func(results []pluginapi.Result) {
+		pluginhost.Sink{Results: func(results []pluginapi.Result) {
 			if process == nil {
 				process = <-ready
 			}
@@ -50,7 +50,7 @@ func benchmarkEcho(b *testing.B, inFlight int) {
 			if len(tasks) > 0 {
 				process.Send(tasks)
 			}
-		})
+		}})
 	if err != nil {
 		b.Fatal(err)
 	}

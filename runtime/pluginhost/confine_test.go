@@ -49,7 +49,7 @@ func TestAPinnedPluginRunsFromACopy(t *testing.T) {
 	if r := h.do("x"); r.Outcome != pluginapi.Done {
 		t.Errorf("%+v", r)
 	}
-	if _, err := pluginhost.Start(t.Context(), spec, nil); !errors.Is(err, pluginhost.ErrChecksum) {
+	if _, err := pluginhost.Start(t.Context(), spec, pluginhost.Sink{}); !errors.Is(err, pluginhost.ErrChecksum) {
 		t.Errorf("the changed one: %v", err)
 	}
 	copied, err := os.OpenFile(fmt.Sprintf("/proc/%d/exe", h.PID()), os.O_WRONLY, 0)

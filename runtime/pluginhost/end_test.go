@@ -218,7 +218,7 @@ func TestRestartsLeaveNothing(t *testing.T) {
 	noLeaks(t)
 	spec := echoSpec(t) // its run directory is checked at the end
 	cycle := func(i int) int {
-		p, err := pluginhost.Start(t.Context(), spec, func([]pluginapi.Result) {})
+		p, err := pluginhost.Start(t.Context(), spec, pluginhost.Sink{})
 		if err != nil {
 			t.Fatal(err)
 		}

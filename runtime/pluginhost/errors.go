@@ -3,8 +3,10 @@ package pluginhost
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
@@ -12,6 +14,7 @@ import (
 type ConfigError struct {
 	Attribute string // empty: the block as a whole
 	Message   string
+	Sensitive bool // the attribute holds a secret
 }
 
 func (e *ConfigError) Error() string {
@@ -36,15 +39,33 @@ func (e ConfigErrors) Unwrap() []error {
 	return errs
 }
 
-func configErrors(refused []*handlerpb.AttributeError) error {
+// refusals are what a plugin has against its config block, which is of this schema.
+func refusals(refused []*handlerpb.AttributeError, schema []pluginapi.Attribute) error {
 	if len(refused) == 0 {
 		return nil
 	}
 	errs := make(ConfigErrors, len(refused))
 	for i, r := range refused {
-		errs[i] = &ConfigError{Attribute: r.Attribute, Message: r.Message}
+		errs[i] = &ConfigError{Attribute: r.Attribute, Message: r.Message, Sensitive: isSensitive(schema, r.Attribute)}
 	}
 	return errs
+}
+
+// checkConfig holds a config block against the schema that its plugin declares; nil: it
+// declares none.
+func checkConfig(schema []pluginapi.Attribute, object []byte) error {
+	if schema == nil {
+		return nil
+	}
+	config, err := pluginapi.NewConfig(object)
+	if err != nil {
+		return ConfigErrors{{Message: err.Error()}}
+	}
+	return refusals(pluginapi.EncodeConfigError(pluginapi.CheckConfig(schema, config)), schema)
+}
+
+func isSensitive(schema []pluginapi.Attribute, name string) bool {
+	return slices.ContainsFunc(schema, func(a pluginapi.Attribute) bool { return a.Sensitive && a.Name == name })
 }
 
 // StartError says why a plugin did not start and what to do about it.

@@ -77,11 +77,11 @@ func start(t *testing.T, spec pluginhost.Spec) *harness {
 	noLeaks(t)
 	h := &harness{t: t, spec: spec, log: &syncBuffer{}, results: make(chan pluginapi.Result, 20000)}
 	spec.Log = hclog.New(&hclog.LoggerOptions{Output: h.log, Level: hclog.Info})
-	p, err := pluginhost.Start(context.Background(), spec, func(batch []pluginapi.Result) {
+	p, err := pluginhost.Start(context.Background(), spec, pluginhost.Sink{Results: func(batch []pluginapi.Result) {
 		for _, r := range batch {
 			h.results <- r
 		}
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func start(t *testing.T, spec pluginhost.Spec) *harness {
 func startError(t *testing.T, ctx context.Context, spec pluginhost.Spec) error {
 	t.Helper()
 	noLeaks(t)
-	p, err := pluginhost.Start(ctx, spec, func([]pluginapi.Result) {})
+	p, err := pluginhost.Start(ctx, spec, pluginhost.Sink{})
 	if err == nil {
 		p.Kill()
 		<-p.Done()

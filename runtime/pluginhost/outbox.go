@@ -39,7 +39,7 @@ func (o *outbox) addTasks(tasks []*pluginapi.Task) {
 }
 
 func (o *outbox) addCancel(run int64, cause error) {
-	c := &handlerpb.Cancel{Run: run, Reason: cancelReason(cause)}
+	c := &handlerpb.Cancel{Run: run, Reason: pluginapi.CancelReason(cause)}
 	o.add(func() { o.cancels = append(o.cancels, c) })
 }
 
@@ -112,16 +112,4 @@ func batchLen(tasks []*pluginapi.Task) int {
 		}
 	}
 	return len(tasks)
-}
-
-func cancelReason(cause error) handlerpb.CancelReason {
-	switch cause {
-	case pluginapi.ErrDraining:
-		return handlerpb.CancelReason_CANCEL_REASON_DRAINING
-	case pluginapi.ErrLeaseLost:
-		return handlerpb.CancelReason_CANCEL_REASON_LEASE_LOST
-	case pluginapi.ErrTimeout:
-		return handlerpb.CancelReason_CANCEL_REASON_TIMEOUT
-	}
-	return handlerpb.CancelReason_CANCEL_REASON_TASK_CANCELLED
 }

@@ -153,7 +153,7 @@ func once() {
 // playHost starts an echo plugin, prints its process id, and waits to be killed.
 func playHost() {
 	spec := pluginhost.Spec{Handler: "echo", Path: os.Args[1], MTLS: true, RunDir: os.Args[2], User: os.Args[3], SHA256: os.Args[4]}
-	p, err := pluginhost.Start(context.Background(), spec, func([]pluginapi.Result) {})
+	p, err := pluginhost.Start(context.Background(), spec, pluginhost.Sink{})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

@@ -26,7 +26,7 @@ type Process struct {
 	program    program
 	credential *syscall.Credential // nil: the host's
 	cage       *cage               // nil: none
-	results    func([]pluginapi.Result)
+	to         Sink
 	stderr     *stderrLog
 
 	client    *plugin.Client

@@ -31,8 +31,11 @@ func (p *Process) receive() {
 		for _, r := range message.Results {
 			batch = append(batch, pluginapi.DecodeResult(r))
 		}
-		if len(batch) > 0 {
-			p.results(batch)
+		if p.to.Progress != nil && len(message.Progress) > 0 {
+			p.to.Progress(pluginapi.DecodeProgress(message.Progress))
+		}
+		if p.to.Results != nil && len(batch) > 0 {
+			p.to.Results(batch)
 		}
 	}
 }

@@ -106,7 +106,7 @@ func startAll(ctx context.Context, n int, s Spec, hooks Hooks) ([]*Process, erro
 	results := make(chan started)
 	for range n {
 		go func() {
-			p, err := Start(ctx, s, hooks.Results)
+			p, err := Start(ctx, s, hooks.Sink)
 			results <- started{p, err}
 		}()
 	}

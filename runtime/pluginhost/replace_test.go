@@ -26,11 +26,11 @@ func superviseGroup(t *testing.T, n int, spec pluginhost.Spec) *troupe {
 	noLeaks(t)
 	x := &troupe{results: make(chan pluginapi.Result, 100), downs: make(chan *pluginhost.Process, 100)}
 	g, err := pluginhost.SuperviseGroup(t.Context(), n, spec, pluginhost.Hooks{
-		Results: func(batch []pluginapi.Result) {
+		Sink: pluginhost.Sink{Results: func(batch []pluginapi.Result) {
 			for _, r := range batch {
 				x.results <- r
 			}
-		},
+		}},
 		OnUp:     func(p *pluginhost.Process) { x.change(p, true) },
 		OnRetire: func(p *pluginhost.Process) { x.change(p, false) },
 		OnDown: func(p *pluginhost.Process, _ error) {

@@ -28,17 +28,24 @@ const (
 	streamWindow     = 4 << 20          // so that flow control never splits a batch
 )
 
+// Sink takes what a plugin sends back, in batches, from one goroutine at a time. It
+// must not keep a slice; while it blocks nothing else comes and Done is not closed. It
+// is never called after Done is closed. What it does not want is dropped.
+type Sink struct {
+	Results  func([]pluginapi.Result)
+	Progress func([]pluginapi.Progress) // comes before the result of its run
+}
+
 // Start starts one process of the plugin: handshake, Describe, Configure, and
 // the stream that tasks travel on. ctx bounds the start alone.
 //
-// results is called with what the plugin sends back, in batches, from one
-// goroutine at a time. It must not keep the slice, and while it blocks no other
-// result comes and Done is not closed. It is never called after Done is closed. A run that the process did not finish gets no result.
+// to takes what the plugin sends back. A run that the process did not finish gets no
+// result.
 //
 // The error is a *StartError. It wraps ConfigErrors when the plugin refused its
 // config. Nothing of the process is left behind then.
-func Start(ctx context.Context, s Spec, results func([]pluginapi.Result)) (*Process, error) {
-	p, err := prepare(s, results)
+func Start(ctx context.Context, s Spec, to Sink) (*Process, error) {
+	p, err := prepare(s, to)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +64,7 @@ func Start(ctx context.Context, s Spec, results func([]pluginapi.Result)) (*Proc
 }
 
 // prepare checks what can be checked before anything runs.
-func prepare(s Spec, results func([]pluginapi.Result)) (*Process, error) {
+func prepare(s Spec, to Sink) (*Process, error) {
 	fail := func(err error) (*Process, error) {
 		return nil, &StartError{Handler: s.Handler, Path: s.Path, Reason: err.Error(), Err: err}
 	}
@@ -98,7 +105,7 @@ func prepare(s Spec, results func([]pluginapi.Result)) (*Process, error) {
 		binary:     binary,
 		program:    program,
 		credential: credential,
-		results:    results,
+		to:         to,
 		stderr:     &stderrLog{log: s.Log.With("handler", s.Handler)},
 		closing:    make(chan struct{}),
 		read:       make(chan struct{}),
@@ -184,13 +191,15 @@ func (p *Process) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("describe: %w", err)
 	}
-	p.info = pluginapi.Info{Name: described.Name, Version: described.Version, TaskTypes: described.TaskTypes}
-
+	p.info = pluginapi.DecodeInfo(described)
+	if err := checkConfig(p.info.Config, p.spec.Config); err != nil {
+		return err
+	}
 	configured, err := client.Configure(ctx, &handlerpb.ConfigureRequest{Config: p.spec.Config})
 	if err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
-	if err := configErrors(configured.Errors); err != nil {
+	if err := refusals(configured.Errors, p.info.Config); err != nil {
 		return err
 	}
 	stream, err := client.Run(context.Background())

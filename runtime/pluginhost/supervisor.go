@@ -12,8 +12,7 @@ import (
 // Hooks are how a Supervisor speaks to its owner. They are called from its
 // goroutines and must not call its Stop.
 type Hooks struct {
-	// Results takes what the plugin sends back; see Start.
-	Results func([]pluginapi.Result)
+	Sink
 	// OnUp: a process is ready for tasks. Before it returns the process may
 	// already be sent to, and its results may come.
 	OnUp func(*Process)
@@ -73,7 +72,7 @@ type Supervisor struct {
 // for, bounded by ctx; when it fails, its error is returned and nothing is
 // supervised.
 func Supervise(ctx context.Context, s Spec, hooks Hooks) (*Supervisor, error) {
-	first, err := Start(ctx, s, hooks.Results)
+	first, err := Start(ctx, s, hooks.Sink)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +157,7 @@ func (s *Supervisor) startAgain(life context.Context) *Process {
 	spec := s.spec
 	s.state.Restarts++
 	s.mu.Unlock()
-	p, err := Start(ctx, spec, s.hooks.Results)
+	p, err := Start(ctx, spec, s.hooks.Sink)
 	if err != nil {
 		s.notStarted(ctx, err)
 		return nil

@@ -28,11 +28,11 @@ func supervise(t *testing.T, spec pluginhost.Spec) (*pluginhost.Supervisor, *wat
 		results: make(chan pluginapi.Result, 100),
 	}
 	s, err := pluginhost.Supervise(t.Context(), spec, pluginhost.Hooks{
-		Results: func(batch []pluginapi.Result) {
+		Sink: pluginhost.Sink{Results: func(batch []pluginapi.Result) {
 			for _, r := range batch {
 				w.results <- r
 			}
-		},
+		}},
 		OnUp:   func(p *pluginhost.Process) { w.ups <- p },
 		OnDown: func(_ *pluginhost.Process, err error) { w.downs <- err },
 	})

@@ -1,0 +1,90 @@
+package pluginapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Mux routes tasks to handlers by their type; "" takes the tasks without one:
+//
+//	pluginapi.Serve(pluginapi.Mux{
+//		"email":   pluginapi.Typed(send),
+//		"webhook": pluginapi.HandlerFunc(call),
+//	})
+//
+// A task of another type is dead at once, with an error that lists the known ones.
+//
+// The handlers share one config block. Each is given the attributes that it declares,
+// or, if it declares none by Describe, all of them. A Mux must not be changed once it
+// serves.
+type Mux map[string]Handler
+
+// Handle routes t.
+func (m Mux) Handle(ctx context.Context, t *Task) ([]byte, error) {
+	h := m[t.Type]
+	if h == nil {
+		return nil, Permanent(fmt.Errorf("unknown task type %q; the known types are %s", t.Type, m.known()))
+	}
+	return h.Handle(ctx, t)
+}
+
+// known lists the types for people.
+func (m Mux) known() string {
+	names := slices.Sorted(maps.Keys(m))
+	for i, name := range names {
+		if name == "" {
+			names[i] = `""`
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// Describe puts together what the handlers say.
+func (m Mux) Describe() Info {
+	all := Info{TaskTypes: slices.Sorted(maps.Keys(m)), Config: []Attribute{}, Payloads: map[string][]Attribute{}}
+	for _, t := range all.TaskTypes {
+		info := describe(m[t])
+		if fields, ok := info.Payloads[""]; ok {
+			all.Payloads[t] = fields
+		}
+		if info.Config == nil {
+			all.Config = nil
+		}
+		if all.Config == nil {
+			continue
+		}
+		for _, a := range info.Config {
+			if !slices.ContainsFunc(all.Config, func(b Attribute) bool { return a.Name == b.Name }) {
+				all.Config = append(all.Config, a)
+			}
+		}
+	}
+	return all
+}
+
+// Configure gives each handler its part of the block. What several say of an attribute
+// is told once.
+func (m Mux) Configure(ctx context.Context, c Config) error {
+	var errs []error
+	if schema := m.Describe().Config; schema != nil {
+		if err := CheckConfig(schema, c); err != nil {
+			return err
+		}
+	}
+	told := map[string]bool{}
+	for _, t := range slices.Sorted(maps.Keys(m)) {
+		part := c
+		if schema := describe(m[t]).Config; schema != nil {
+			part = c.only(schema)
+		}
+		if err := Configure(ctx, m[t], part); err != nil && !told[err.Error()] {
+			told[err.Error()] = true
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
