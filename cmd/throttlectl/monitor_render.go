@@ -31,7 +31,13 @@ func render(s snapshot, width, height int) []string {
 	if len(hints) > 0 {
 		hints = append([]string{""}, hints...)
 	}
-	lines = append(lines, rows.first(room-len(hints), width)...)
+	shown := rows.first(room-len(hints), width)
+	lines = append(lines, shown...)
+	if left := room - len(hints) - len(shown); left > 3 {
+		if telling := progressRows(s, width, left-3); telling != nil {
+			lines = append(append(lines, ""), telling...)
+		}
+	}
 	lines = append(lines, hints...)
 	return lines[:min(len(lines), height)]
 }

@@ -17,6 +17,7 @@ type snapshot struct {
 	interval  time.Duration
 	queues    []sampled // what needs attention first
 	workers   []scheduler.Worker
+	progress  []scheduler.Progress // the last told first
 	health    scheduler.Health
 	trouble   string // why this is not of now
 }
@@ -49,12 +50,17 @@ func (m *sampler) sample(ctx context.Context, c *scheduler.Client) (snapshot, er
 	if err != nil {
 		return snapshot{}, err
 	}
+	progress, err := c.RunProgress(ctx, workers)
+	if err != nil {
+		return snapshot{}, err
+	}
 	now, err := c.Now(ctx)
 	if err != nil {
 		return snapshot{}, err
 	}
 	s := newSnapshot(queues, workers, now)
-	s.namespace, s.interval = c.Namespace(), m.interval
+	s.namespace, s.interval, s.progress = c.Namespace(), m.interval, progress
+	sortProgress(s.progress)
 	seen := make(map[string]spent, len(queues))
 	for i := range s.queues {
 		q := &s.queues[i]

@@ -63,6 +63,10 @@ func picture(n int) snapshot {
 	}
 	s := newSnapshot(queues, workers, noon)
 	s.namespace, s.interval = "acme", time.Second
+	s.progress = []scheduler.Progress{
+		{Task: "emails-0f3k9", Queue: "emails", Percent: 40, Note: "4 of 10 parts sent", At: noon.Add(-2 * time.Second), Fence: 7},
+		{Task: "order-4711", Queue: "greedy", Percent: 100, At: noon.Add(-5 * time.Second), Fence: 3},
+	}
 	for i := range s.queues {
 		s.queues[i].reached = 0
 		if s.queues[i].Running > 0 {

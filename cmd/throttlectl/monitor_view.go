@@ -14,6 +14,14 @@ type snapshotView struct {
 	Hints     []string      `json:"hints"`
 	Workers   []workerView  `json:"workers"`
 	Queues    []sampledView `json:"queues"` // what needs attention first
+
+	Progress []taskProgressView `json:"progress"` // of running tasks that tell it; the last told first
+}
+
+type taskProgressView struct {
+	Task  string `json:"task"`
+	Queue string `json:"queue"`
+	progressView
 }
 
 type sampledView struct {
@@ -24,7 +32,10 @@ type sampledView struct {
 func viewSnapshot(s snapshot) snapshotView {
 	v := snapshotView{
 		At: s.at.UTC(), Namespace: s.namespace, Health: viewHealth(s.health), Totals: s.totals(), Hints: s.hints(),
-		Workers: []workerView{}, Queues: []sampledView{},
+		Workers: []workerView{}, Queues: []sampledView{}, Progress: []taskProgressView{},
+	}
+	for _, p := range s.progress {
+		v.Progress = append(v.Progress, taskProgressView{p.Task, p.Queue, *viewProgress(&p)})
 	}
 	if v.Hints == nil {
 		v.Hints = []string{}

@@ -79,6 +79,7 @@ func taskFacts(t scheduler.Task) [][2]string {
 	if v.EndedAt != nil {
 		add("ended", fmt.Sprintf("%s, %s", clock(t.At), ago(t.At)))
 	}
+	add("progress", progressText(t.Progress))
 	add("worker", t.Worker)
 	add("attempts", count(int64(t.Attempts)))
 	if t.Crashes > 0 {

@@ -29,6 +29,7 @@ type taskView struct {
 	ScheduledAt     *time.Time        `json:"scheduled_at"` // of a scheduled task
 	StartedAt       *time.Time        `json:"started_at"`   // of the last run
 	EndedAt         *time.Time        `json:"ended_at"`     // of a dead or ended task
+	Progress        *progressView     `json:"progress"`     // of a running task that tells any; null in lists
 	Worker          *string           `json:"worker"`
 	Result          any               `json:"result"` // as payload; null if there is none
 	ResultTruncated bool              `json:"result_truncated"`
@@ -39,7 +40,7 @@ func viewTask(t scheduler.Task) taskView {
 		ID: t.ID, Queue: t.Queue, State: t.State, Type: optional(t.Type), Key: optional(t.Key), Headers: t.Headers,
 		Payload: content(t.Payload), Attempts: t.Attempts, Crashes: t.Crashes, Throttles: t.Throttles,
 		LastError: optional(t.LastError), SubmittedAt: instant(t.SubmittedAt), StartedAt: instant(t.StartedAt),
-		Worker: optional(t.Worker), Result: content(t.Result), ResultTruncated: t.Truncated,
+		Progress: viewProgress(t.Progress), Worker: optional(t.Worker), Result: content(t.Result), ResultTruncated: t.Truncated,
 		Cost: max(1, t.Cost), Costs: t.Costs, EarliestStart: instant(t.EarliestStart), Binding: viewBinding(t.Binding, time.Now()),
 	}
 	if v.Costs == nil {

@@ -73,7 +73,10 @@ type heldView struct {
 	StartedAt *time.Time `json:"started_at"`
 	Age       float64    `json:"age_seconds"` // since its start; negative while it is reserved
 
-	age time.Duration
+	Progress *progressView `json:"progress"` // null if it has told none
+
+	age      time.Duration
+	progress string
 }
 
 func (s *session) showWorker(id string, detailed bool) error {
@@ -180,6 +183,7 @@ func (s *session) held(w scheduler.Worker, runs []scheduler.Run, now time.Time) 
 		v := heldView{
 			ID: t.ID, Queue: r.Queue, State: "running", Type: optional(t.Type), Key: optional(t.Key), Attempt: t.Attempts,
 			StartedAt: instant(r.Start), age: now.Sub(r.Start), Age: now.Sub(r.Start).Seconds(),
+			Progress: viewProgress(t.Progress), progress: progressText(t.Progress),
 		}
 		if v.age < 0 {
 			v.State = "reserved"
@@ -237,9 +241,9 @@ func (s *session) printHeld(held []heldView) {
 		if h.age < 0 {
 			age = "in " + span(-h.age)
 		}
-		rows[i] = []string{h.ID, h.Queue, h.State, age, fmt.Sprint(h.Attempt), deref(h.Type), deref(h.Key)}
+		rows[i] = []string{h.ID, h.Queue, h.State, age, fmt.Sprint(h.Attempt), deref(h.Type), deref(h.Key), h.progress}
 	}
-	s.a.table([]string{"TASK", "QUEUE", "STATE", "AGE", "ATTEMPT", "TYPE", "KEY"}, rows)
+	s.a.table([]string{"TASK", "QUEUE", "STATE", "AGE", "ATTEMPT", "TYPE", "KEY", "PROGRESS"}, rows)
 }
 
 func deref(s *string) string {

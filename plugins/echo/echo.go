@@ -54,7 +54,7 @@ func (e *echo) Handle(ctx context.Context, t *pluginapi.Task) (result []byte, er
 			e.journals.finish(s.Journal, t, entered, outcome(err))
 		}()
 	}
-	if err := sleep(ctx, s.Sleep); err != nil {
+	if err := sleep(ctx, t, s.Sleep); err != nil {
 		return nil, err
 	}
 	s.tell(t)
@@ -85,18 +85,28 @@ func (s *script) tell(t *pluginapi.Task) {
 	}
 }
 
-// sleep returns early, with the cause, when ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
+// sleep tells each second how far it is. It returns early, with the cause, when ctx ends.
+func sleep(ctx context.Context, t *pluginapi.Task, d time.Duration) error {
 	if d <= 0 {
 		return nil
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	var seconds <-chan time.Time
+	if d > time.Second {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		seconds = ticker.C
+	}
+	for slept := time.Duration(0); ; slept += time.Second {
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-seconds:
+			t.Progress(int(100*(slept+time.Second)/d), "sleeping "+d.String())
+		}
 	}
 }
 
