@@ -98,32 +98,39 @@ func TestClaimAskedAgainGrantsTheSame(t *testing.T) {
 
 // Two unlimited queues of one handler: the short one's task comes with the next claim.
 func TestUnlimitedQueuesTakeTurns(t *testing.T) {
-	onBoth(t, func(t *testing.T, c *Client) {
-		newQueue(t, c, "long", "")
-		newQueue(t, c, "short", "")
-		submitN(t, c, "long", 2000)
-		s := newWorker(t, c, "w")
-		if g := claimN(t, s, 16); len(g.Grants) != 16 {
-			t.Fatalf("%d grants", len(g.Grants))
+	onBoth(t, func(t *testing.T, c *Client) { takeTurns(t, c, "") })
+}
+
+// As above where a claim has to look at limits: a rate that never holds anything up.
+func TestHardlyLimitedQueuesTakeTurns(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) { takeTurns(t, c, "1000000/1s:1000000") })
+}
+
+func takeTurns(t *testing.T, c *Client, rate string) {
+	newQueue(t, c, "long", rate)
+	newQueue(t, c, "short", rate)
+	submitN(t, c, "long", 2000)
+	s := newWorker(t, c, "w")
+	if g := claimN(t, s, 16); len(g.Grants) != 16 {
+		t.Fatalf("%d grants", len(g.Grants))
+	}
+	submitN(t, c, "short", 100)
+	counts := map[string]int{}
+	for _, x := range claimN(t, s, 16).Grants {
+		counts[x.Queue]++
+	}
+	if counts["short"] != 8 || counts["long"] != 8 {
+		t.Errorf("16 slots went %v", counts)
+	}
+	// one slot at a time: strictly in turn
+	last := ""
+	for i := range 20 {
+		g := claimN(t, s, 1)
+		if len(g.Grants) != 1 || g.Grants[0].Queue == last {
+			t.Fatalf("claim %d: %d grants, of %s again", i, len(g.Grants), last)
 		}
-		submitN(t, c, "short", 100)
-		counts := map[string]int{}
-		for _, x := range claimN(t, s, 16).Grants {
-			counts[x.Queue]++
-		}
-		if counts["short"] != 8 || counts["long"] != 8 {
-			t.Errorf("16 slots went %v", counts)
-		}
-		// one slot at a time: strictly in turn
-		last := ""
-		for i := range 20 {
-			g := claimN(t, s, 1)
-			if len(g.Grants) != 1 || g.Grants[0].Queue == last {
-				t.Fatalf("claim %d: %d grants, of %s again", i, len(g.Grants), last)
-			}
-			last = g.Grants[0].Queue
-		}
-	})
+		last = g.Grants[0].Queue
+	}
 }
 
 func TestClaimIsBoundedInBytes(t *testing.T) {
