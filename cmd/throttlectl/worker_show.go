@@ -235,15 +235,25 @@ func (s *session) printHeld(held []heldView) {
 		s.a.printf("No tasks.\n")
 		return
 	}
+	header, telling := []string{"TASK", "QUEUE", "STATE", "AGE", "ATTEMPT", "TYPE", "KEY"}, false
+	for _, h := range held {
+		telling = telling || h.progress != ""
+	}
+	if telling {
+		header = append(header, "PROGRESS")
+	}
 	rows := make([][]string, len(held))
 	for i, h := range held {
 		age := span(h.age) + " ago"
 		if h.age < 0 {
 			age = "in " + span(-h.age)
 		}
-		rows[i] = []string{h.ID, h.Queue, h.State, age, fmt.Sprint(h.Attempt), deref(h.Type), deref(h.Key), h.progress}
+		rows[i] = []string{h.ID, h.Queue, h.State, age, fmt.Sprint(h.Attempt), deref(h.Type), deref(h.Key)}
+		if telling {
+			rows[i] = append(rows[i], h.progress)
+		}
 	}
-	s.a.table([]string{"TASK", "QUEUE", "STATE", "AGE", "ATTEMPT", "TYPE", "KEY", "PROGRESS"}, rows)
+	s.a.table(header, rows)
 }
 
 func deref(s *string) string {
