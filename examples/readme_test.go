@@ -4,21 +4,13 @@ package examples
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/throttlerd/throttlerd/tests/doctest"
 	"github.com/throttlerd/throttlerd/tests/proc"
 )
 
-func TestMain(m *testing.M) {
-	root, err := filepath.Abs("..")
-	if err != nil {
-		panic(err)
-	}
-	os.Setenv("THROTTLERD_SRC", root) // custom-handler builds against this tree
-	os.Exit(proc.Main(m))
-}
+func TestMain(m *testing.M) { os.Exit(proc.Main(m)) }
 
 // Every example's session goes as its README says.
 func TestReadme(t *testing.T) {

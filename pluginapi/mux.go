@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // Mux routes tasks to handlers by their type; "" takes the tasks without one:
@@ -27,20 +26,9 @@ type Mux map[string]Handler
 func (m Mux) Handle(ctx context.Context, t *Task) ([]byte, error) {
 	h := m[t.Type]
 	if h == nil {
-		return nil, Permanent(fmt.Errorf("unknown task type %q; the known types are %s", t.Type, m.known()))
+		return nil, Permanent(fmt.Errorf("unknown task type %q; the known types are %s", t.Type, quoteEmpty(slices.Sorted(maps.Keys(m)))))
 	}
 	return h.Handle(ctx, t)
-}
-
-// known lists the types for people.
-func (m Mux) known() string {
-	names := slices.Sorted(maps.Keys(m))
-	for i, name := range names {
-		if name == "" {
-			names[i] = `""`
-		}
-	}
-	return strings.Join(names, ", ")
 }
 
 // Describe puts together what the handlers say.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -114,18 +114,23 @@ func (p *printRedirect) onStream(srv any, stream grpc.ServerStream, _ *grpc.Stre
 }
 
 // explain tells somebody who started the plugin by hand what it is.
-func explain(w *os.File, info Info) {
-	name, version := info.Name, ""
-	if info.Version != "" {
-		version = " " + info.Version
+func explain(w io.Writer, info Info) {
+	fmt.Fprint(w, "This is a handler plugin for throttlerd. It does nothing by itself: throttlerd starts\nit and hands it tasks.\n\n")
+	info.Document(w)
+	block := ""
+	for _, a := range info.Config {
+		if a.Required {
+			block += fmt.Sprintf("\n      %s = …", a.Name)
+		}
 	}
-	fmt.Fprintf(w, `%[1]s%[2]s is a handler plugin for throttlerd. It does nothing by itself:
-throttlerd starts it and hands it tasks.
-
+	if block != "" {
+		block = "\n    config {" + block + "\n    }"
+	}
+	fmt.Fprintf(w, `
 To use it, put this binary into throttlerd's plugin_dir and declare, in config.hcl:
 
   handler %[1]q {
-    plugin = %[3]q
+    plugin = %[2]q%[3]s
   }
 
   queue "my_queue" {
@@ -134,8 +139,6 @@ To use it, put this binary into throttlerd's plugin_dir and declare, in config.h
   }
 
 Then: throttlerd validate && throttlerd run
-`, name, version, filepath.Base(os.Args[0]))
-	if len(info.TaskTypes) > 0 {
-		fmt.Fprintf(w, "\nTypes of task it knows: %s\n", strings.Join(info.TaskTypes, ", "))
-	}
+To try it: throttlerd plugin run %[4]s --payload '{}'
+`, info.Name, filepath.Base(os.Args[0]), block, os.Args[0])
 }

@@ -45,7 +45,7 @@ func TestStartedByHandItExplainsItself(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"postman 1.2.3 is a handler plugin", `handler "postman"`, "plugin_dir", "email", "throttlerd run"} {
+	for _, want := range []string{"is a handler plugin", "postman 1.2.3", `handler "postman"`, "plugin_dir", "email", "throttlerd run"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}

@@ -32,7 +32,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		Args:          cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_ = c.Help()
-			return &usageError{errors.New("a command is needed: run, dev, validate, fmt or version")}
+			return &usageError{errors.New("a command is needed: run, dev, validate, fmt, plugin or version")}
 		},
 	}
 	root.SetArgs(args)
@@ -42,10 +42,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(runCommand(), devCommand(), validateCommand(), fmtCommand(), versionCommand())
-	for _, c := range root.Commands() {
-		c.Args = usageArgs(c.Args)
-	}
+	root.AddCommand(runCommand(), devCommand(), validateCommand(), fmtCommand(), pluginCommand(), versionCommand())
+	checkArgs(root)
 	err := root.Execute()
 	code := exitCode(err)
 	var shown *shownError
@@ -53,6 +51,14 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "Error:", err)
 	}
 	return code
+}
+
+// checkArgs makes wrong arguments of the commands below c errors of usage.
+func checkArgs(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		sub.Args = usageArgs(sub.Args)
+		checkArgs(sub)
+	}
 }
 
 func versionCommand() *cobra.Command {
@@ -79,6 +85,11 @@ type shownError struct {
 func (e *shownError) Unwrap() error { return e.error }
 
 // fileError is a file that cannot be used.
+// conflictError: what was to be made is there already.
+type conflictError struct{ error }
+
+func (e *conflictError) Unwrap() error { return e.error }
+
 type fileError struct{ error }
 
 func (e *fileError) Unwrap() error { return e.error }
@@ -105,6 +116,7 @@ func exitCode(err error) int {
 		handler  *runtime.HandlerError
 		invalid  *scheduler.InvalidError
 		owned    *scheduler.OwnedError
+		conflict *conflictError
 		unknown  *scheduler.NotFoundError
 		durable  *daemon.DurabilityError
 		problems config.Diagnostics
@@ -118,7 +130,7 @@ func exitCode(err error) int {
 		return 2
 	case errors.As(err, &unknown):
 		return 3
-	case errors.As(err, &owned):
+	case errors.As(err, &owned), errors.As(err, &conflict):
 		return 4
 	case errors.As(err, &away):
 		return 5

@@ -18,7 +18,12 @@ type echo struct {
 var errThrottle = errors.New("throttled as scripted")
 
 // Describe names the plugin.
-func (e *echo) Describe() pluginapi.Info { return pluginapi.Info{Name: "echo", Version: "1.0.0"} }
+func (e *echo) Describe() pluginapi.Info {
+	return pluginapi.Info{
+		Name: "echo", Version: "1.0.0", Doc: "returns the payload, as a script in it or in the config says",
+		Config: pluginapi.SchemaOf[script](),
+	}
+}
 
 // Configure takes the script for every task.
 func (e *echo) Configure(_ context.Context, c pluginapi.Config) error {

@@ -9,13 +9,13 @@ import (
 
 // script says what echo does with a task beside returning its payload.
 type script struct {
-	Sleep    time.Duration `hcl:"sleep,optional"`    // before anything else
-	Fail     string        `hcl:"fail,optional"`     // fail with this text
-	Throttle time.Duration `hcl:"throttle,optional"` // ask for this slow-down
-	Limit    string        `hcl:"limit,optional"`    // of this limit instead of the queue's own
-	Panic    string        `hcl:"panic,optional"`    // panic with this text
-	Exit     *int          `hcl:"exit,optional"`     // end the process with this code
-	Journal  string        `hcl:"journal,optional"`  // append a line per start and finish
+	Sleep    time.Duration `hcl:"sleep,optional" doc:"sleep before anything else, and tell each second how far it is"`
+	Fail     string        `hcl:"fail,optional" doc:"fail with this text"`
+	Throttle time.Duration `hcl:"throttle,optional" doc:"ask for this slow-down"`
+	Limit    string        `hcl:"limit,optional" doc:"of this limit instead of the queue's own"`
+	Panic    string        `hcl:"panic,optional" doc:"panic with this text"`
+	Exit     *int          `hcl:"exit,optional" doc:"end the process with this code"`
+	Journal  string        `hcl:"journal,optional" doc:"append a line per start and finish to this file"`
 
 	// What only a payload can set.
 	Actual map[string]int64 // tell these costs, by limit

@@ -49,7 +49,7 @@ func Start(ctx context.Context, s Spec, to Sink) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.start(ctx); err != nil {
+	if err := p.start(ctx, p.open); err != nil {
 		p.abandon()
 		return nil, p.explainStart(ctx, err)
 	}
@@ -61,6 +61,21 @@ func Start(ctx context.Context, s Spec, to Sink) (*Process, error) {
 	}
 	go p.finish()
 	return p, nil
+}
+
+// Describe starts one process of the plugin, asks it what it is and ends it, without a
+// config. The error is a *StartError.
+func Describe(ctx context.Context, s Spec) (pluginapi.Info, error) {
+	p, err := prepare(s, Sink{})
+	if err != nil {
+		return pluginapi.Info{}, err
+	}
+	err = p.start(ctx, p.describe)
+	p.abandon()
+	if err != nil {
+		return pluginapi.Info{}, p.explainStart(ctx, err)
+	}
+	return p.info, nil
 }
 
 // prepare checks what can be checked before anything runs.
@@ -128,8 +143,9 @@ func checkRunDir(dir string) error {
 // errNoAnswer is the cause of a start that the plugin let wait too long.
 var errNoAnswer = fmt.Errorf("it shook hands but did not answer within %s", configureTimeout)
 
-// start does everything that may fail on the plugin's account.
-func (p *Process) start(ctx context.Context) error {
+// start does everything that may fail on the plugin's account; open is what it does once
+// hands are shaken.
+func (p *Process) start(ctx context.Context, open func(context.Context) error) error {
 	p.client = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion:  handlerpb.ProtocolVersion,
@@ -165,7 +181,7 @@ func (p *Process) start(ctx context.Context) error {
 	defer cancel()
 	stopConfigure := context.AfterFunc(answer, p.Kill)
 	defer stopConfigure()
-	if err := p.open(answer); err != nil {
+	if err := open(answer); err != nil {
 		if cause := context.Cause(answer); cause != nil {
 			return fmt.Errorf("%w: %w", cause, err)
 		}
@@ -174,8 +190,8 @@ func (p *Process) start(ctx context.Context) error {
 	return nil
 }
 
-// open makes the calls that come before the first task.
-func (p *Process) open(ctx context.Context) error {
+// describe asks the plugin what it is.
+func (p *Process) describe(ctx context.Context) error {
 	protocol, err := p.client.Client()
 	if err != nil {
 		return err
@@ -185,16 +201,23 @@ func (p *Process) open(ctx context.Context) error {
 		return err
 	}
 	p.conn = conn.(*grpc.ClientConn)
-	client := handlerpb.NewHandlerClient(p.conn)
-
-	described, err := client.Describe(ctx, &handlerpb.DescribeRequest{})
+	described, err := handlerpb.NewHandlerClient(p.conn).Describe(ctx, &handlerpb.DescribeRequest{})
 	if err != nil {
 		return fmt.Errorf("describe: %w", err)
 	}
 	p.info = pluginapi.DecodeInfo(described)
+	return nil
+}
+
+// open makes the calls that come before the first task.
+func (p *Process) open(ctx context.Context) error {
+	if err := p.describe(ctx); err != nil {
+		return err
+	}
 	if err := checkConfig(p.info.Config, p.spec.Config); err != nil {
 		return err
 	}
+	client := handlerpb.NewHandlerClient(p.conn)
 	configured, err := client.Configure(ctx, &handlerpb.ConfigureRequest{Config: p.spec.Config})
 	if err != nil {
 		return fmt.Errorf("configure: %w", err)

@@ -43,7 +43,7 @@ func newShell(t *testing.T, file string, server *redistest.Server) *shell {
 	cmd := exec.Command("bash")
 	cmd.Dir = s.dir
 	cmd.Env = append(proc.Environment(),
-		"PATH="+proc.Programs(t)+":"+os.Getenv("PATH"), "THROTTLE_REDIS_URL="+server.URL(), "DOCTEST_HTTP="+sink.URL, "LC_ALL=C.UTF-8", "TZ=UTC")
+		"PATH="+proc.Programs(t)+":"+os.Getenv("PATH"), "THROTTLE_REDIS_URL="+server.URL(), "DOCTEST_HTTP="+sink.URL, "THROTTLERD_SRC="+proc.ModuleRoot(t), "LC_ALL=C.UTF-8", "TZ=UTC")
 	var err error
 	if s.in, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
