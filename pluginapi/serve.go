@@ -22,7 +22,8 @@ import (
 // main: it serves h to the throttlerd that started the process, returns when
 // that one is done with it, and ends the process when that one is gone.
 //
-// Started by hand, it prints what the binary is and how to use it, and exits 0.
+// Started by hand, it prints what the binary is and how to use it, and exits 0; with the
+// argument -debug it serves a throttlerd that attaches to it, until Ctrl-C.
 //
 // What the program prints goes to throttlerd's log. SIGTERM and SIGINT are
 // ignored: throttlerd decides when its plugins leave.
@@ -31,18 +32,34 @@ func Serve(h Handler) {
 		panic("pluginapi: Serve needs a Handler")
 	}
 	if os.Getenv(handlerpb.MagicCookieKey) != handlerpb.MagicCookieValue {
-		explain(os.Stdout, describe(h))
+		if wantsDebug() {
+			serveDebug(h)
+		} else {
+			explain(os.Stdout, describe(h))
+		}
 		return
 	}
 	// Notify, unlike Ignore, is not inherited by the programs a handler starts.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, os.Interrupt)
 	dieWithHost()
 
-	log := hclog.New(&hclog.LoggerOptions{
+	config := serveConfig(h, hclog.New(&hclog.LoggerOptions{
 		Level: logLevel(), Output: os.Stderr, JSONFormat: true,
-	})
+	}))
 	prints := &printRedirect{stdout: os.Stdout, stderr: os.Stderr}
-	plugin.Serve(&plugin.ServeConfig{
+	config.GRPCServer = func(opts []grpc.ServerOption) *grpc.Server {
+		opts = append(opts, ServerOptions()...)
+		opts = append(opts,
+			grpc.ChainUnaryInterceptor(prints.onUnary),
+			grpc.ChainStreamInterceptor(prints.onStream))
+		return grpc.NewServer(opts...)
+	}
+	plugin.Serve(config)
+}
+
+// serveConfig is how a handler is served, whoever has started the process.
+func serveConfig(h Handler, log hclog.Logger) *plugin.ServeConfig {
+	return &plugin.ServeConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion:  handlerpb.ProtocolVersion,
 			MagicCookieKey:   handlerpb.MagicCookieKey,
@@ -52,16 +69,12 @@ func Serve(h Handler) {
 			handlerpb.ProtocolVersion: {handlerpb.PluginName: &grpcPlugin{handler: h, log: log}},
 		},
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			opts = append(opts, ServerOptions()...)
-			opts = append(opts,
-				grpc.ChainUnaryInterceptor(prints.onUnary),
-				grpc.ChainStreamInterceptor(prints.onStream))
-			return grpc.NewServer(opts...)
+			return grpc.NewServer(append(opts, ServerOptions()...)...)
 		},
 		Logger: hclog.New(&hclog.LoggerOptions{
 			Name: "plugin", Level: hclog.Warn, Output: os.Stderr, JSONFormat: true,
 		}),
-	})
+	}
 }
 
 func logLevel() hclog.Level {
@@ -140,5 +153,6 @@ To use it, put this binary into throttlerd's plugin_dir and declare, in config.h
 
 Then: throttlerd validate && throttlerd run
 To try it: throttlerd plugin run %[4]s --payload '{}'
+To debug it: %[4]s -debug
 `, info.Name, filepath.Base(os.Args[0]), block, os.Args[0])
 }

@@ -21,7 +21,7 @@ func loadConfig(c *cobra.Command, flag string) (*config.Config, error) {
 			return nil, &fileError{fmt.Errorf("no configuration: there is no ./%s; name a file or directory with -c, or try `throttlerd dev`", path)}
 		}
 	}
-	cfg, diags := config.Load(path, config.Options{})
+	cfg, diags := config.Load(path, config.Options{Reattach: os.Getenv(config.EnvReattach)})
 	if err := show(c, diags); err != nil {
 		return nil, err
 	}

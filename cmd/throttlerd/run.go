@@ -126,7 +126,7 @@ func signals(log hclog.Logger, file string) (ctx context.Context, hurry <-chan s
 // reread returns the config of the changed files, or nil when they are not good.
 func reread(log hclog.Logger, file string) *config.Config {
 	path, _ := config.Path(file, nil)
-	cfg, diags := config.Load(path, config.Options{})
+	cfg, diags := config.Load(path, config.Options{Reattach: os.Getenv(config.EnvReattach)})
 	if diags.HasErrors() {
 		log.Error("reload refused: the configuration has mistakes", "error", diags.Error())
 		return nil

@@ -25,6 +25,7 @@ const (
 	Pool         = "THROTTLE_POOL"
 	Concurrency  = "THROTTLE_CONCURRENCY"
 	LogLevel     = "THROTTLE_LOG_LEVEL"
+	Reattach     = "THROTTLE_REATTACH_HANDLERS"
 )
 
 // Lookup finds a variable, as os.LookupEnv does.

@@ -94,6 +94,8 @@ type Handler struct {
 	// Config is the config block as a JSON object; attributes set to null are left
 	// out. "{}" when there is no block. Only the plugin knows what it may hold.
 	Config json.RawMessage `json:"-"`
+
+	Reattach *Reattach `json:"-"` // where its plugin is already; nil: it is started
 }
 
 // LimitSpec is how a named limit bounds what is under it, and a queue its own tasks.

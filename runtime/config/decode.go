@@ -28,7 +28,9 @@ func (d *decoder) config(raw *fileBlock) *Config {
 	d.redis(raw.Redis, &c.Redis)
 	d.log(raw.Log, &c.Log)
 	d.limits(raw.Limits, c)
+	d.readReattach()
 	d.handlers(raw.Handlers, c)
+	d.checkReattach(c)
 	d.queues(raw.Queues,
 		labels(raw.Handlers, func(b *handlerBlock) string { return b.Name }),
 		labels(raw.Limits, func(b *limitBlock) string { return b.Name }), c)

@@ -40,6 +40,7 @@ func (d *decoder) handlers(blocks []*handlerBlock, c *Config) {
 
 func (d *decoder) handler(b *handlerBlock, named bool, pluginDir string) (Handler, handlerOrigin) {
 	h := NewHandler(b.Name)
+	h.Reattach = d.reattach[b.Name]
 	d.plugin(b, named, pluginDir, &h)
 	d.textList(b.Args, &h.Args)
 	d.environment(b.Env, &h)

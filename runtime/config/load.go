@@ -21,6 +21,8 @@ type Options struct {
 	// PluginDir is where plugins are when the files don't say; "" is the directory
 	// "plugins" beside the executable.
 	PluginDir string
+	// Reattach is the value of EnvReattach; "" starts every plugin.
+	Reattach string
 	// LookupEnv answers env(…); nil is os.LookupEnv.
 	LookupEnv func(name string) (string, bool)
 }

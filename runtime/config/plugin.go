@@ -31,7 +31,7 @@ func (d *decoder) plugin(b *handlerBlock, named bool, dir string, h *Handler) {
 		return
 	}
 	h.Path = filepath.Join(dir, h.Plugin)
-	if !d.opts.SkipPlugins {
+	if !d.opts.SkipPlugins && h.Reattach == nil {
 		d.checkPlugin(at, h, dir)
 	}
 }

@@ -21,7 +21,8 @@ type decoder struct {
 	files map[string]*sourceFile
 	diags hcl.Diagnostics
 
-	unknown map[string][]int // as unknownArguments returns them
+	reattach map[string]*Reattach // by handler
+	unknown  map[string][]int     // as unknownArguments returns them
 }
 
 func (d *decoder) errorAt(at hcl.Range, summary, detail string, args ...any) {

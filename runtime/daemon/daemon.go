@@ -156,16 +156,24 @@ func Connect(c *config.Config) (*scheduler.Client, func() error, error) {
 func Handlers(c *config.Config, dir string) map[string]runtime.Handler {
 	out := make(map[string]runtime.Handler)
 	for _, h := range c.Handlers {
-		out[h.Name] = runtime.Handler{Instances: h.Instances, Concurrency: h.Concurrency, MaxCrashes: h.MaxCrashes, Plugin: spec(h, dir)}
+		instances := h.Instances
+		if h.Reattach != nil {
+			instances = 1
+		}
+		out[h.Name] = runtime.Handler{Instances: instances, Concurrency: h.Concurrency, MaxCrashes: h.MaxCrashes, Plugin: spec(h, dir)}
 	}
 	return out
 }
 
 func spec(h config.Handler, dir string) pluginhost.Spec {
-	return pluginhost.Spec{
+	s := pluginhost.Spec{
 		Handler: h.Name, Path: h.Path, Args: h.Args, Env: h.Env, SHA256: h.SHA256, MTLS: h.MTLS,
 		Config: h.Config, RunDir: dir, User: h.User, MemoryMax: int64(h.MemoryMax),
 	}
+	if at := h.Reattach; at != nil {
+		s.Attach = &pluginhost.Attach{Network: at.Network, Address: at.Address, PID: at.PID}
+	}
+	return s
 }
 
 // lookahead in runtime's terms, where 0 is the default.

@@ -23,6 +23,8 @@ func (p *Process) explainStart(ctx context.Context, err error) error {
 		e.Reason, e.Stderr = "it refuses its config: "+refused.Error(), nil
 	case ctx.Err() != nil:
 		e.Reason, e.Err = "the start was called off: "+context.Cause(ctx).Error(), context.Cause(ctx)
+	case p.spec.Attach != nil:
+		e.Reason = p.explainAttach(err)
 	case p.runner == nil || p.runner.pid() == 0:
 		e.Reason = explainExec(err)
 	default:

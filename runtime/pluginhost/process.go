@@ -7,7 +7,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
@@ -29,7 +28,7 @@ type Process struct {
 	to         Sink
 	stderr     *stderrLog
 
-	client    *plugin.Client
+	client    interface{ Kill() } // asks the plugin to leave, and waits until it has
 	conn      *grpc.ClientConn
 	socketDir string
 	info      pluginapi.Info
@@ -37,7 +36,8 @@ type Process struct {
 	in        inStream
 
 	mu     sync.Mutex
-	runner *processRunner
+	runner *processRunner // nil if attached
+	child  child          // nil until there is one
 	killed bool
 	reason error // the first thing seen to go wrong with the stream
 
@@ -52,7 +52,7 @@ type Process struct {
 func (p *Process) Info() pluginapi.Info { return p.info }
 
 // PID returns the process id, which is also that of its process group.
-func (p *Process) PID() int { return p.runner.pid() }
+func (p *Process) PID() int { return p.child.pid() }
 
 // Stderr returns the last lines the plugin wrote to stderr, at most 20.
 func (p *Process) Stderr() []string { return p.stderr.last() }
@@ -96,10 +96,10 @@ func (p *Process) Stop(ctx context.Context) {
 func (p *Process) Kill() {
 	p.mu.Lock()
 	p.killed = true
-	r := p.runner
+	c := p.child
 	p.mu.Unlock()
-	if r != nil {
-		r.Kill(context.Background())
+	if c != nil {
+		c.kill()
 	}
 }
 
@@ -117,16 +117,16 @@ func (p *Process) fail(reason error) {
 // up after it.
 func (p *Process) finish() {
 	select {
-	case <-p.runner.exited:
+	case <-p.child.exited():
 		// What it still sent before it died is in the socket's buffer.
 		waitFor(p.read, leaveTime)
 	case <-p.read:
 	}
 	leave := time.AfterFunc(leaveTime, p.Kill)
 	close(p.closing)
-	p.client.Kill() // asks the plugin to leave; returns when it has
+	p.client.Kill()
 	leave.Stop()
-	<-p.runner.exited
+	<-p.child.exited()
 	p.out.close()
 	<-p.out.sent
 	<-p.read
@@ -139,12 +139,14 @@ func (p *Process) finish() {
 // abandon clears up after a start that failed.
 func (p *Process) abandon() {
 	p.Kill()
-	p.client.Kill()
+	if p.client != nil {
+		p.client.Kill()
+	}
 	p.mu.Lock()
-	r := p.runner
+	c := p.child
 	p.mu.Unlock()
-	if r != nil {
-		<-r.exited
+	if c != nil {
+		<-c.exited()
 	}
 	p.clearUp()
 }
@@ -161,7 +163,7 @@ func (p *Process) clearUp() {
 func (p *Process) exitError() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	code, how := p.runner.outcome()
+	code, how := p.child.outcome()
 	if p.reason == nil && !p.killed && p.out.draining() && code == 0 {
 		return nil
 	}

@@ -43,9 +43,9 @@ func (p *Process) receive() {
 // hasExited tells whether the process ended by itself; the end of its stream is
 // then no news.
 func (p *Process) hasExited() bool {
-	waitFor(p.runner.ended, lastOutput)
+	waitFor(p.child.ended(), lastOutput)
 	select {
-	case <-p.runner.ended:
+	case <-p.child.ended():
 		return true
 	default:
 		return false

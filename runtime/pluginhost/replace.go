@@ -141,6 +141,9 @@ func (g *Group) Outdated() bool {
 		if p == nil {
 			return true
 		}
+		if p.spec.Attach != nil {
+			continue
+		}
 		now, err := os.Stat(p.spec.Path)
 		if err != nil || !os.SameFile(now, p.binary) || !now.ModTime().Equal(p.binary.ModTime()) || now.Size() != p.binary.Size() {
 			return true

@@ -37,15 +37,26 @@ type processRunner struct {
 	id     int        // 0: not started
 	killed bool       // before it was started
 	reaped bool
-	ended  chan struct{} // closed when it has ended
-	exited chan struct{} // closed when it has ended and its stderr has been read
+	over   chan struct{} // closed when it has ended
+	silent chan struct{} // closed when it has ended and its stderr has been read
 }
 
 var _ runner.Runner = (*processRunner)(nil)
 
+// child is what a Process holds of its process: a processRunner, or an attachment.
+type child interface {
+	kill()
+	pid() int
+	ended() <-chan struct{}
+	exited() <-chan struct{} // after ended: nothing of it will be heard any more
+	// outcome says how it ended, once it has exited: the exit code, -1 after a signal, and
+	// a phrase.
+	outcome() (int, string)
+}
+
 // newRunner prepares cmd, which says what is executed and as whom.
 func newRunner(cmd *exec.Cmd, stderr *stderrLog) *processRunner {
-	return &processRunner{cmd: cmd, stderr: stderr, ended: make(chan struct{}), exited: make(chan struct{})}
+	return &processRunner{cmd: cmd, stderr: stderr, over: make(chan struct{}), silent: make(chan struct{})}
 }
 
 // Start starts the process. On an error nothing is left behind.
@@ -70,7 +81,7 @@ func (r *processRunner) Start(context.Context) error {
 	r.cmd.Env = append(r.cmd.Env, handlerpb.EnvLifeline+"=3")
 	if err := startOnLauncher(r.cmd); err != nil {
 		closeAll(pipes[:])
-		close(r.exited)
+		close(r.silent)
 		return err
 	}
 	stdout[1].Close()
@@ -107,7 +118,7 @@ func (r *processRunner) reap() {
 	r.cmd.Wait() // its error is told by ProcessState
 	r.reaped = true
 	r.mu.Unlock()
-	close(r.ended)
+	close(r.over)
 
 	for _, f := range r.outputs {
 		f.SetReadDeadline(time.Now().Add(lastOutput))
@@ -115,11 +126,17 @@ func (r *processRunner) reap() {
 	r.lifeline.Close()
 	r.reading.Wait()
 	r.outputs[1].Close()
-	close(r.exited)
+	close(r.silent)
 }
 
-// Kill kills the whole process group, unless the process has ended.
+// Kill is kill, for go-plugin.
 func (r *processRunner) Kill(context.Context) error {
+	r.kill()
+	return nil
+}
+
+// kill kills the whole process group, unless the process has ended.
+func (r *processRunner) kill() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -128,19 +145,19 @@ func (r *processRunner) Kill(context.Context) error {
 	case !r.reaped:
 		r.killGroup()
 	}
-	return nil
 }
+
+func (r *processRunner) ended() <-chan struct{}  { return r.over }
+func (r *processRunner) exited() <-chan struct{} { return r.silent }
 
 func (r *processRunner) killGroup() { syscall.Kill(-r.id, syscall.SIGKILL) }
 
 // Wait returns when the process has ended and its stderr has been read.
 func (r *processRunner) Wait(context.Context) error {
-	<-r.exited
+	<-r.silent
 	return nil
 }
 
-// outcome says how the process ended: the exit code, -1 after a signal, and a
-// phrase. It must not be called before exited is closed.
 func (r *processRunner) outcome() (int, string) {
 	state := r.cmd.ProcessState
 	if state == nil {

@@ -30,6 +30,10 @@ type Spec struct {
 	Log     hclog.Logger      // where its log lines go; nil: nowhere
 	RunDir  string            // an existing directory for its socket; empty: the temporary one
 
+	// Attach is where the plugin is already; nil: it is started. Of the rest, Handler,
+	// Config and Log count then.
+	Attach *Attach
+
 	// MemoryMax is how many bytes of memory it and its children may have; 0 is no
 	// bound. Without cgroups of version 2 it holds for the process alone, and a
 	// warning says so.

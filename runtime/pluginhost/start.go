@@ -55,7 +55,9 @@ func Start(ctx context.Context, s Spec, to Sink) (*Process, error) {
 	}
 	go p.receive()
 	go p.out.send()
-	p.watchers.Go(p.watchHealth)
+	if s.Attach == nil {
+		p.watchers.Go(p.watchHealth)
+	}
 	if s.MemoryMax > 0 && p.cage == nil {
 		p.watchers.Go(p.watchMemory)
 	}
@@ -84,6 +86,18 @@ func prepare(s Spec, to Sink) (*Process, error) {
 		return nil, &StartError{Handler: s.Handler, Path: s.Path, Reason: err.Error(), Err: err}
 	}
 	s.Log = s.logger()
+	p := &Process{
+		spec:    s,
+		program: program{drop: func() {}},
+		to:      to,
+		stderr:  &stderrLog{log: s.Log.With("handler", s.Handler)},
+		closing: make(chan struct{}),
+		read:    make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	if s.Attach != nil {
+		return p, nil
+	}
 	if s.RunDir == "" {
 		s.RunDir = os.TempDir()
 	}
@@ -115,17 +129,7 @@ func prepare(s Spec, to Sink) (*Process, error) {
 	if !s.MTLS {
 		s.Log.Warn("plugin connection is neither encrypted nor authenticated", "handler", s.Handler, "fix", "remove mtls = false")
 	}
-	p := &Process{
-		spec:       s,
-		binary:     binary,
-		program:    program,
-		credential: credential,
-		to:         to,
-		stderr:     &stderrLog{log: s.Log.With("handler", s.Handler)},
-		closing:    make(chan struct{}),
-		read:       make(chan struct{}),
-		done:       make(chan struct{}),
-	}
+	p.spec, p.binary, p.program, p.credential = s, binary, program, credential
 	p.bound()
 	return p, nil
 }
@@ -146,35 +150,15 @@ var errNoAnswer = fmt.Errorf("it shook hands but did not answer within %s", conf
 // start does everything that may fail on the plugin's account; open is what it does once
 // hands are shaken.
 func (p *Process) start(ctx context.Context, open func(context.Context) error) error {
-	p.client = plugin.NewClient(&plugin.ClientConfig{
-		HandshakeConfig: plugin.HandshakeConfig{
-			ProtocolVersion:  handlerpb.ProtocolVersion,
-			MagicCookieKey:   handlerpb.MagicCookieKey,
-			MagicCookieValue: handlerpb.MagicCookieValue,
-		},
-		VersionedPlugins: map[int]plugin.PluginSet{
-			handlerpb.ProtocolVersion: {handlerpb.PluginName: connPlugin{}},
-		},
-		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
-		AutoMTLS:         p.spec.MTLS,
-		SkipHostEnv:      true,
-		StartTimeout:     handshakeTimeout,
-		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.spec.RunDir},
-		RunnerFunc:       p.newRunner,
-		Logger:           hclog.NewNullLogger(), // the plugin's lines are forwarded here
-		GRPCDialOptions: []grpc.DialOption{
-			grpc.WithDefaultCallOptions(
-				grpc.MaxCallRecvMsgSize(handlerpb.MaxMessage),
-				grpc.MaxCallSendMsgSize(handlerpb.MaxMessage)),
-			grpc.WithInitialWindowSize(streamWindow),
-			grpc.WithInitialConnWindowSize(streamWindow),
-		},
-	})
 	// Whatever hangs in here ends with the process.
 	stop := context.AfterFunc(ctx, p.Kill)
 	defer stop()
 
-	if _, err := p.client.Start(); err != nil {
+	reach := p.dial
+	if p.spec.Attach != nil {
+		reach = p.attach
+	}
+	if err := reach(); err != nil {
 		return err
 	}
 	answer, cancel := context.WithTimeoutCause(ctx, configureTimeout, errNoAnswer)
@@ -190,9 +174,31 @@ func (p *Process) start(ctx context.Context, open func(context.Context) error) e
 	return nil
 }
 
-// describe asks the plugin what it is.
-func (p *Process) describe(ctx context.Context) error {
-	protocol, err := p.client.Client()
+// dial starts the process and connects to it.
+func (p *Process) dial() error {
+	client := plugin.NewClient(&plugin.ClientConfig{
+		HandshakeConfig: plugin.HandshakeConfig{
+			ProtocolVersion:  handlerpb.ProtocolVersion,
+			MagicCookieKey:   handlerpb.MagicCookieKey,
+			MagicCookieValue: handlerpb.MagicCookieValue,
+		},
+		VersionedPlugins: map[int]plugin.PluginSet{
+			handlerpb.ProtocolVersion: {handlerpb.PluginName: connPlugin{}},
+		},
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		AutoMTLS:         p.spec.MTLS,
+		SkipHostEnv:      true,
+		StartTimeout:     handshakeTimeout,
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.spec.RunDir},
+		RunnerFunc:       p.newRunner,
+		Logger:           hclog.NewNullLogger(), // the plugin's lines are forwarded here
+		GRPCDialOptions:  dialOptions(),
+	})
+	p.client = client
+	if _, err := client.Start(); err != nil {
+		return err
+	}
+	protocol, err := client.Client()
 	if err != nil {
 		return err
 	}
@@ -201,6 +207,21 @@ func (p *Process) describe(ctx context.Context) error {
 		return err
 	}
 	p.conn = conn.(*grpc.ClientConn)
+	return nil
+}
+
+func dialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(handlerpb.MaxMessage),
+			grpc.MaxCallSendMsgSize(handlerpb.MaxMessage)),
+		grpc.WithInitialWindowSize(streamWindow),
+		grpc.WithInitialConnWindowSize(streamWindow),
+	}
+}
+
+// describe asks the plugin what it is.
+func (p *Process) describe(ctx context.Context) error {
 	described, err := handlerpb.NewHandlerClient(p.conn).Describe(ctx, &handlerpb.DescribeRequest{})
 	if err != nil {
 		return fmt.Errorf("describe: %w", err)
@@ -257,7 +278,7 @@ func (p *Process) newRunner(_ hclog.Logger, cmd *exec.Cmd, socketDir string) (ru
 	if p.killed {
 		return nil, context.Canceled
 	}
-	p.runner = r
+	p.runner, p.child = r, r
 	return r, nil
 }
 

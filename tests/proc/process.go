@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -55,9 +56,15 @@ func Worker(tb testing.TB, config string, args ...string) *Process {
 // Start starts throttlerd. What it printed is shown when the test fails.
 func Start(tb testing.TB, args ...string) *Process {
 	tb.Helper()
+	return StartProgram(tb, nil, Build(tb).Throttlerd, args...)
+}
+
+// StartProgram is Start for any program, with something added to its environment.
+func StartProgram(tb testing.TB, env []string, program string, args ...string) *Process {
+	tb.Helper()
 	p := &Process{tb: tb, exited: make(chan struct{})}
-	p.cmd = exec.Command(Build(tb).Throttlerd, args...)
-	p.cmd.Env = Environment()
+	p.cmd = exec.Command(program, args...)
+	p.cmd.Env = append(Environment(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	if err := Launch(p.cmd); err != nil {
 		tb.Fatal(err)
@@ -70,7 +77,7 @@ func Start(tb testing.TB, args ...string) *Process {
 	tb.Cleanup(func() {
 		p.Kill()
 		if tb.Failed() {
-			tb.Logf("throttlerd %s (pid %d) printed:\n%s", strings.Join(args, " "), p.PID, tail(p.out.String(), 6000))
+			tb.Logf("%s %s (pid %d) printed:\n%s", filepath.Base(program), strings.Join(args, " "), p.PID, tail(p.out.String(), 6000))
 		}
 	})
 	return p
