@@ -65,6 +65,9 @@ func (e *echo) Handle(ctx context.Context, t *pluginapi.Task) (result []byte, er
 	if err := sleep(ctx, t, s.Sleep); err != nil {
 		return nil, err
 	}
+	if s.Log != "" {
+		t.Log.Info(s.Log)
+	}
 	s.tell(t)
 	switch {
 	case s.Exit != nil:

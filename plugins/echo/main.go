@@ -1,12 +1,13 @@
 // Command echo is the smallest real handler plugin: it returns each task's
 // payload. Its config, and for one task its payload, can script it to sleep, to
-// fail, to throttle, to tell of limits, to panic, to exit, and to keep a journal;
-// so it serves to try out a configuration and to test throttlerd itself. A sleep of
-// more than a second tells each second how far it is.
+// log, to fail, to throttle, to tell of limits, to panic, to exit, and to keep a
+// journal; so it serves to try out a configuration and to test throttlerd itself. A
+// sleep of more than a second tells each second how far it is.
 //
 // In the config block, and in a payload that is a JSON object:
 //
 //	sleep       "5s"        before anything else
+//	log         "text"      log it
 //	fail        "text"      fail with it
 //	throttle    "3s"        say that upstream asked to slow down
 //	limit       "github"    of this limit instead of the queue's own

@@ -10,6 +10,7 @@ import (
 // script says what echo does with a task beside returning its payload.
 type script struct {
 	Sleep    time.Duration `hcl:"sleep,optional" doc:"sleep before anything else, and tell each second how far it is"`
+	Log      string        `hcl:"log,optional" doc:"log this text"`
 	Fail     string        `hcl:"fail,optional" doc:"fail with this text"`
 	Throttle time.Duration `hcl:"throttle,optional" doc:"ask for this slow-down"`
 	Limit    string        `hcl:"limit,optional" doc:"of this limit instead of the queue's own"`
@@ -34,6 +35,7 @@ type report struct {
 // scripted holds the fields of a payload that script echo, as JSON spells them.
 type scripted struct {
 	Sleep    *string `json:"sleep"`
+	Log      *string `json:"log"`
 	Fail     *string `json:"fail"`
 	Throttle *string `json:"throttle"`
 	Limit    *string `json:"limit"`
@@ -54,7 +56,7 @@ type scriptedReport struct {
 }
 
 var fields = [][]byte{
-	[]byte(`"sleep"`), []byte(`"fail"`), []byte(`"throttle"`), []byte(`"limit"`),
+	[]byte(`"sleep"`), []byte(`"log"`), []byte(`"fail"`), []byte(`"throttle"`), []byte(`"limit"`),
 	[]byte(`"retry_after"`), []byte(`"panic"`), []byte(`"exit"`), []byte(`"journal"`),
 	[]byte(`"actual"`), []byte(`"report"`), []byte(`"reveal"`),
 }
@@ -89,6 +91,7 @@ func (s script) override(payload []byte) (script, error) {
 		s.Report = append(s.Report, scripted)
 	}
 	s.Actual, s.Reveal = p.Actual, p.Reveal
+	setString(&s.Log, p.Log)
 	setString(&s.Fail, p.Fail)
 	setString(&s.Limit, p.Limit)
 	setString(&s.Panic, p.Panic)

@@ -1,0 +1,124 @@
+// Makes a handler plugin for throttlerd of a function; docs/plugin-protocol.md of
+// throttlerd is what this file does.
+//
+//   serve({
+//     name, version,     // of the plugin
+//     doc, types,        // what it does, in a sentence; types of task that it knows
+//     configure(config)  // takes the config block; returns what is wrong with it, a
+//                        // message by attribute, or nothing
+//     handle(task)       // does the work of a task and returns its result
+//   })
+//
+// handle may be async. It returns a Buffer, a string, or what is to be JSON. What it
+// throws fails the task; see Permanent, RetryAfter and Throttled for other ends.
+'use strict';
+
+const fs = require('node:fs');
+const net = require('node:net');
+const path = require('node:path');
+const grpc = require('@grpc/grpc-js');
+const { limitName, MAX_MESSAGE } = require('./bounds');
+const { log } = require('./log');
+const protos = require('./protos');
+const { Session } = require('./session');
+
+const COOKIE = ['THROTTLERD_PLUGIN', '5d0fa7a3c1e94b3c8d1c7f2b6be0a1f4'];
+
+// Permanent: no retry can help, the task is dead at once.
+class Permanent extends Error {
+  outcome = { outcome: 'OUTCOME_PERMANENT' };
+}
+
+// RetryAfter asks for the next attempt after so many milliseconds.
+class RetryAfter extends Error {
+  constructor(ms, message) {
+    super(message);
+    this.outcome = { outcome: 'OUTCOME_RETRY_AFTER', delayUs: Math.round(ms * 1000) };
+  }
+}
+
+// Throttled: the upstream asked to slow down for so many milliseconds. The task keeps its
+// attempt, and the limit ("queue", "key" or a named one) grants nothing meanwhile.
+class Throttled extends Error {
+  constructor(ms, message, limit = 'queue') {
+    super(message);
+    this.outcome = { outcome: 'OUTCOME_THROTTLED', delayUs: Math.round(ms * 1000), limit: limitName(limit) };
+  }
+}
+
+function serve(plugin) {
+  if (process.env[COOKIE[0]] !== COOKIE[1]) {
+    explain(plugin);
+    return;
+  }
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => {}); // the host decides
+  dieWithHost();
+  process.stdout.write = process.stderr.write.bind(process.stderr); // stdout is the handshake's
+
+  const server = new grpc.Server({
+    'grpc.max_receive_message_length': MAX_MESSAGE,
+    'grpc.max_send_message_length': MAX_MESSAGE,
+  });
+  server.addService(protos.Health, {
+    Check: (call, reply) => reply(null, { status: 'SERVING' }),
+  });
+  server.addService(protos.Controller, {
+    Shutdown: (call, reply) => {
+      reply(null, {});
+      server.tryShutdown(() => process.exit(0));
+    },
+  });
+  server.addService(protos.Handler, {
+    Describe: (call, reply) => reply(null, describe(plugin)),
+    Configure: async (call, reply) => reply(null, { errors: await configure(plugin, call.request.config) }),
+    Run: (call) => new Session(call, plugin.handle),
+  });
+
+  const socket = path.join(process.env.PLUGIN_UNIX_SOCKET_DIR, 'plugin.sock');
+  server.bindAsync(`unix:${socket}`, grpc.ServerCredentials.createInsecure(), (err) => {
+    if (err) throw err;
+    fs.writeSync(1, `1|1|unix|${socket}|grpc\n`);
+  });
+}
+
+// dieWithHost ends the process, with its children, when the host is gone.
+function dieWithHost() {
+  const fd = Number(process.env.THROTTLERD_LIFELINE_FD);
+  if (!(fd >= 3)) return; // the host offers none
+  new net.Socket({ fd, readable: true, writable: false }).resume().on('close', () => {
+    try {
+      process.kill(-process.pid, 'SIGKILL');
+    } finally {
+      process.exit(1); // the process leads no group
+    }
+  });
+}
+
+function describe({ name, version, doc, types, configure }) {
+  return { name, version, doc, taskTypes: types, sdk: 'node/1', declaresConfig: !configure };
+}
+
+async function configure(plugin, bytes) {
+  try {
+    const config = bytes.length > 0 ? JSON.parse(bytes) : {};
+    for (const name in config) if (config[name] === null) delete config[name]; // as if it were absent
+    const wrong = (await plugin.configure?.(config)) ?? {};
+    return Object.entries(wrong).map(([attribute, message]) => ({ attribute, message }));
+  } catch (err) {
+    return [{ message: err.message }];
+  }
+}
+
+// explain tells somebody who started the plugin by hand what it is.
+function explain({ name, version }) {
+  console.log(`${name} ${version} is a handler plugin for throttlerd. It does nothing by itself:
+throttlerd starts it and hands it tasks. Put its folder where plugin_dir is and declare it:
+
+  handler "${name}" {
+    plugin = "${path.basename(process.argv[1])}"
+    env    = { PATH = env("PATH") }
+    mtls   = false
+  }`);
+}
+
+module.exports = { serve, log, Permanent, RetryAfter, Throttled };

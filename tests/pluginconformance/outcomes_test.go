@@ -1,0 +1,139 @@
+//go:build linux
+
+package pluginconformance
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
+	"github.com/throttlerd/throttlerd/tests/proc"
+)
+
+func TestOutcomes(t *testing.T) {
+	each(t, func(t *testing.T, p plugin) {
+		s := p.start(t, "")
+		before := time.Now()
+		for _, c := range []struct {
+			payload string
+			outcome pluginapi.Outcome
+			err     string // a part of it
+			delay   time.Duration
+			limit   string
+		}{
+			{payload: "hello", outcome: pluginapi.Done},
+			{payload: `{"sleep": "20ms"}`, outcome: pluginapi.Done},
+			{payload: `{"fail": "boom"}`, outcome: pluginapi.Failed, err: "boom"},
+			{payload: `{"panic": "aargh"}`, outcome: pluginapi.Failed, err: "aargh"},
+			{payload: `{"sleep": 5}`, outcome: pluginapi.FailedForGood, err: "sleep"},
+			{payload: `{"sleep": "long"}`, outcome: pluginapi.FailedForGood, err: `such as "5s"`},
+			{payload: `{"retry_after": "1500ms"}`, outcome: pluginapi.FailedRetryAfter, err: "retry", delay: 1500 * time.Millisecond},
+			{payload: `{"throttle": "1m30s"}`, outcome: pluginapi.SlowedDown, err: "throttled", delay: 90 * time.Second, limit: "queue"},
+			{payload: `{"throttle": "3s", "limit": "github"}`, outcome: pluginapi.SlowedDown, err: "throttled", delay: 3 * time.Second, limit: "github"},
+		} {
+			r := s.do(c.payload)
+			if r.Outcome != c.outcome || !strings.Contains(r.Err, c.err) || r.Delay != c.delay || r.Limit != c.limit || r.Truncated {
+				t.Errorf("%s: %+v", c.payload, r)
+			}
+			if done := r.Outcome == pluginapi.Done; done != (r.Err == "") || done != (string(r.Result) == c.payload) {
+				t.Errorf("%s: %+v", c.payload, r)
+			}
+			if r.StartedAt.Before(before.Add(-time.Second)) || r.StartedAt.After(time.Now().Add(time.Second)) {
+				t.Errorf("%s: started at %s", c.payload, r.StartedAt)
+			}
+		}
+	})
+}
+
+// What a task tells of limits comes with any outcome.
+func TestLimits(t *testing.T) {
+	each(t, func(t *testing.T, p plugin) {
+		s := p.start(t, "")
+		for _, ends := range []string{"", `, "fail": "boom"`, `, "panic": "aargh"`, `, "throttle": "3s"`} {
+			r := s.do(`{"actual": {"openai": 1200, "queue": 0}, "report": [{"limit": "github", "reset": "3s"}, {"limit": "key", "remaining": 7}]` + ends + "}")
+			left := func(i int) time.Duration { return time.Until(r.Reports[i].ResetAt) }
+			if !maps.Equal(r.Actual, map[string]int64{"openai": 1200, "queue": 0}) || len(r.Reports) != 2 {
+				t.Fatalf("%s: %+v", ends, r)
+			}
+			if a, b := r.Reports[0], r.Reports[1]; a.Limit != "github" || a.Remaining != 0 || left(0) < 0 || left(0) > 3*time.Second ||
+				b.Limit != "key" || b.Remaining != 7 || !b.ResetAt.IsZero() {
+				t.Errorf("%s: %+v", ends, r.Reports)
+			}
+		}
+	})
+}
+
+func TestResultsAreCut(t *testing.T) {
+	each(t, func(t *testing.T, p plugin) {
+		s := p.start(t, "")
+		for _, n := range []int{handlerpb.MaxResult - 1, handlerpb.MaxResult, handlerpb.MaxResult + 1, 3 * handlerpb.MaxResult} {
+			payload := strings.Repeat("0123456789", n)[:n]
+			r := s.do(payload)
+			kept := min(n, handlerpb.MaxResult)
+			if r.Outcome != pluginapi.Done || string(r.Result) != payload[:kept] || r.Truncated != (n > kept) {
+				t.Errorf("of %d bytes: %s, %d bytes, truncated %v", n, r.Outcome, len(r.Result), r.Truncated)
+			}
+		}
+	})
+}
+
+// An error text is cut between two characters, and what is no text does not break the
+// stream.
+func TestErrorsAreText(t *testing.T) {
+	each(t, func(t *testing.T, p plugin) {
+		s := p.start(t, "")
+		for _, c := range []struct{ payload, part string }{
+			{`{"fail": "` + strings.Repeat("é", 5000) + `"}`, strings.Repeat("é", 2000)},
+			{`{"fail": "a` + strings.Repeat("é", 5000) + `"}`, "a" + strings.Repeat("é", 2000)},
+			{`{"fail": "half of a character: \ud83d"}`, "half of a character: "},
+		} {
+			r := s.do(c.payload)
+			if r.Outcome != pluginapi.Failed || !strings.HasPrefix(r.Err, c.part) || len(r.Err) > handlerpb.MaxError || !utf8.ValidString(r.Err) {
+				t.Errorf("%s with %d bytes: %.100q", r.Outcome, len(r.Err), r.Err)
+			}
+		}
+	})
+}
+
+func TestProgress(t *testing.T) {
+	each(t, func(t *testing.T, p plugin) {
+		s := p.start(t, "")
+		run := s.sendPayload(`{"sleep": "1500ms"}`)
+		s.result()
+		select {
+		case told := <-s.progress: // it was handed over before the result
+			if told.Run != run || told.Percent < 50 || told.Percent > 90 || told.Note == "" {
+				t.Errorf("%+v", told)
+			}
+		default:
+			t.Error("no progress before the result")
+		}
+	})
+}
+
+func TestLinesOfATask(t *testing.T) {
+	each(t, func(t *testing.T, p plugin) {
+		s := p.start(t, "")
+		s.doTask(&pluginapi.Task{Attempt: 3, Payload: []byte(`{"log": "here I am"}`)})
+		s.logs("here I am: ", "handler=h", "task=t0", "queue=q", "attempt=3")
+	})
+}
+
+// logs waits until a line of the log has all these parts.
+func (s *session) logs(parts ...string) {
+	s.Helper()
+	proc.Eventually(s, patience, fmt.Sprintf("a line with %q", parts), func() bool {
+		for line := range strings.Lines(s.log.String()) {
+			if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
+				return true
+			}
+		}
+		return false
+	})
+}
