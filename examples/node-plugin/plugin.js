@@ -22,7 +22,7 @@ const FIELDS = {
 };
 const PAYLOAD_ONLY = ['actual', 'report', 'reveal'];
 
-let base = {}; // the script for every task
+const base = {}; // the script for every task
 
 serve({
   name: 'node-echo',
@@ -50,7 +50,7 @@ serve({
     for (const { limit, remaining, reset } of script.report ?? []) task.report(limit, remaining ?? 0, reset);
 
     if (script.exit !== undefined) process.exit(script.exit);
-    if (script.panic) throw new TypeError(`panic: ${script.panic}`);
+    if (script.panic) throw new Error(`panic: ${script.panic}`);
     if (script.throttle > 0) throw new Throttled(script.throttle, 'throttled as scripted', script.limit);
     if (script.retry_after > 0) throw new RetryAfter(script.retry_after, 'retry as scripted');
     if (script.fail) throw new Error(script.fail);

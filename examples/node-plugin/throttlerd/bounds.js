@@ -1,28 +1,31 @@
-// The bounds of the wire.
+// The bounds of the wire, and what keeps to them.
 'use strict';
 
-const MAX_MESSAGE = 8 << 20;
-const MAX_BATCH = 1 << 20;
-const MAX_BATCH_ITEMS = 512;
-const MAX_RESULT = 64 << 10;
-const MAX_ERROR = 4 << 10;
-const MAX_NOTE = 256;
-const MAX_LIMIT_NAME = 64;
+const bounds = {
+  MAX_MESSAGE: 8 << 20,
+  MAX_BATCH: 1 << 20,
+  MAX_BATCH_ITEMS: 512,
+  MAX_RESULT: 64 << 10,
+  MAX_ERROR: 4 << 10,
+  MAX_NOTE: 256,
+  MAX_LIMIT_NAME: 64,
+};
 
 // batchLength is how many results fit in one message, at least one.
 function batchLength(results) {
   let size = 0;
-  const over = results.slice(0, MAX_BATCH_ITEMS).findIndex(({ result, error, actual, reports }) => {
+  const over = results.slice(0, bounds.MAX_BATCH_ITEMS).findIndex(({ result, error, actual, reports }) => {
     size += (result?.length ?? 0) + (error?.length ?? 0) * 3 + 64; // UTF-8 has at most 3 bytes for one unit
     size += (Object.keys(actual).length + reports.length) * 256;
-    return size > MAX_BATCH;
+    return size > bounds.MAX_BATCH;
   });
-  return over < 0 ? MAX_BATCH_ITEMS : Math.max(over, 1);
+  return over < 0 ? bounds.MAX_BATCH_ITEMS : Math.max(over, 1);
 }
 
+// cutResult makes bytes of what a handler has returned.
 function cutResult(given) {
-  const bytes = Buffer.isBuffer(given) ? given : Buffer.from(typeof given === 'string' ? given : JSON.stringify(given) ?? '');
-  return { result: bytes.subarray(0, MAX_RESULT), truncated: bytes.length > MAX_RESULT };
+  const bytes = given instanceof Uint8Array ? given : Buffer.from(typeof given === 'string' ? given : JSON.stringify(given) ?? '');
+  return { result: bytes.subarray(0, bounds.MAX_RESULT), truncated: bytes.length > bounds.MAX_RESULT };
 }
 
 // cutText bounds a text to so many bytes of UTF-8, and makes it valid.
@@ -34,7 +37,7 @@ function cutText(text, most) {
 // limitName is the name of a limit; of one that is too long enough is left for the host to
 // refuse it.
 function limitName(name) {
-  return cutText(name, 2 * MAX_LIMIT_NAME);
+  return cutText(name, 2 * bounds.MAX_LIMIT_NAME);
 }
 
-module.exports = { MAX_MESSAGE, MAX_BATCH_ITEMS, MAX_ERROR, MAX_NOTE, batchLength, cutResult, cutText, limitName };
+module.exports = { bounds, batchLength, cutResult, cutText, limitName };

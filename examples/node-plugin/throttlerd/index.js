@@ -6,7 +6,7 @@
 //     doc, types,        // what it does, in a sentence; types of task that it knows
 //     configure(config)  // takes the config block; returns what is wrong with it, a
 //                        // message by attribute, or nothing
-//     handle(task)       // does the work of a task and returns its result
+//     handle(task)       // does the work of a task, which session.js describes
 //   })
 //
 // handle may be async. It returns a Buffer, a string, or what is to be JSON. What it
@@ -17,34 +17,13 @@ const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
 const grpc = require('@grpc/grpc-js');
-const { limitName, MAX_MESSAGE } = require('./bounds');
+const { bounds, cutText } = require('./bounds');
+const { Permanent, RetryAfter, Throttled } = require('./failures');
 const { log } = require('./log');
 const protos = require('./protos');
 const { Session } = require('./session');
 
 const COOKIE = ['THROTTLERD_PLUGIN', '5d0fa7a3c1e94b3c8d1c7f2b6be0a1f4'];
-
-// Permanent: no retry can help, the task is dead at once.
-class Permanent extends Error {
-  outcome = { outcome: 'OUTCOME_PERMANENT' };
-}
-
-// RetryAfter asks for the next attempt after so many milliseconds.
-class RetryAfter extends Error {
-  constructor(ms, message) {
-    super(message);
-    this.outcome = { outcome: 'OUTCOME_RETRY_AFTER', delayUs: Math.round(ms * 1000) };
-  }
-}
-
-// Throttled: the upstream asked to slow down for so many milliseconds. The task keeps its
-// attempt, and the limit ("queue", "key" or a named one) grants nothing meanwhile.
-class Throttled extends Error {
-  constructor(ms, message, limit = 'queue') {
-    super(message);
-    this.outcome = { outcome: 'OUTCOME_THROTTLED', delayUs: Math.round(ms * 1000), limit: limitName(limit) };
-  }
-}
 
 function serve(plugin) {
   if (process.env[COOKIE[0]] !== COOKIE[1]) {
@@ -56,8 +35,8 @@ function serve(plugin) {
   process.stdout.write = process.stderr.write.bind(process.stderr); // stdout is the handshake's
 
   const server = new grpc.Server({
-    'grpc.max_receive_message_length': MAX_MESSAGE,
-    'grpc.max_send_message_length': MAX_MESSAGE,
+    'grpc.max_receive_message_length': bounds.MAX_MESSAGE,
+    'grpc.max_send_message_length': bounds.MAX_MESSAGE,
   });
   server.addService(protos.Health, {
     Check: (call, reply) => reply(null, { status: 'SERVING' }),
@@ -94,6 +73,7 @@ function dieWithHost() {
   });
 }
 
+// describe: the host itself refuses every config of a plugin that has no configure.
 function describe({ name, version, doc, types, configure }) {
   return { name, version, doc, taskTypes: types, sdk: 'node/1', declaresConfig: !configure };
 }
@@ -103,9 +83,9 @@ async function configure(plugin, bytes) {
     const config = bytes.length > 0 ? JSON.parse(bytes) : {};
     for (const name in config) if (config[name] === null) delete config[name]; // as if it were absent
     const wrong = (await plugin.configure?.(config)) ?? {};
-    return Object.entries(wrong).map(([attribute, message]) => ({ attribute, message }));
+    return Object.entries(wrong).map(([attribute, message]) => ({ attribute, message: cutText(message, bounds.MAX_ERROR) }));
   } catch (err) {
-    return [{ message: err.message }];
+    return [{ message: cutText(err.message, bounds.MAX_ERROR) }]; // of the block as a whole
   }
 }
 

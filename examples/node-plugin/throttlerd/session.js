@@ -1,7 +1,8 @@
 // The stream on which tasks come and results go back.
 'use strict';
 
-const { batchLength, cutResult, cutText, limitName, MAX_BATCH_ITEMS, MAX_ERROR, MAX_NOTE } = require('./bounds');
+const { bounds, batchLength, cutResult, cutText, limitName } = require('./bounds');
+const { Failure } = require('./failures');
 const { logger } = require('./log');
 
 const PROGRESS_EVERY = 100; // ms
@@ -51,14 +52,16 @@ class Session {
     const abort = (reason) => control.abort(new Error(CAUSES[reason] ?? CAUSES.CANCEL_REASON_TASK_CANCELLED));
     this.#runs.set(wire.run, abort);
     const timeout = Number(wire.timeoutUs) / 1000;
+    // For a time that no timer can count the host's word will do.
     const timer = timeout > 0 && timeout <= LONGEST_TIMER && setTimeout(abort, timeout, 'CANCEL_REASON_TIMEOUT');
-    const result = { run: wire.run, actual: {}, reports: [], startedUs: Math.round(Date.now() * 1000) };
+    const result = { run: wire.run, actual: {}, reports: [], startedUs: Date.now() * 1000 };
     const begin = performance.now();
     try {
       const given = await this.#handle(this.#task(wire, control.signal, timeout, result));
       Object.assign(result, { outcome: 'OUTCOME_DONE' }, cutResult(given));
     } catch (err) {
-      Object.assign(result, { outcome: 'OUTCOME_FAILED', error: cutText(err?.message || String(err), MAX_ERROR) }, err?.outcome);
+      Object.assign(result, { outcome: 'OUTCOME_FAILED', error: cutText(err?.message || err, bounds.MAX_ERROR) });
+      if (err instanceof Failure) Object.assign(result, err.result);
     }
     clearTimeout(timer);
     result.tookUs = Math.round((performance.now() - begin) * 1000);
@@ -68,7 +71,7 @@ class Session {
   // task is what a handler sees of a task.
   #task(wire, signal, timeout, result) {
     const { run, id, queue, type, key, attempt, maxAttempts, payload, headers } = wire;
-    const trace = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/.exec(headers.traceparent ?? '');
+    const trace = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$/.exec(headers.traceparent ?? '');
     return {
       run, id, queue, type, key, attempt, maxAttempts, payload, headers,
       submittedUs: Number(wire.submittedUs), // since 1970
@@ -80,7 +83,7 @@ class Session {
       // progress tells people how far the run is, from 0 to 100.
       progress: (percent, note = '') => {
         if (!this.#runs.has(run)) return;
-        this.#progress.set(run, { run, percent: Math.min(Math.max(Math.round(percent), 0), 100), note: cutText(note, MAX_NOTE) });
+        this.#progress.set(run, { run, percent: Math.min(Math.max(Math.round(percent), 0), 100), note: cutText(note, bounds.MAX_NOTE) });
         this.#timer ??= setTimeout(() => this.#tell(), PROGRESS_EVERY);
       },
       // actualCost tells what the run really cost at a limit, in tokens; of 16 limits at most.
@@ -122,7 +125,7 @@ class Session {
 
   #flush() {
     while (this.#results.length + this.#due.length > 0) {
-      const progress = this.#due.splice(0, MAX_BATCH_ITEMS);
+      const progress = this.#due.splice(0, bounds.MAX_BATCH_ITEMS);
       const fitting = this.#due.length > 0 ? 0 : batchLength(this.#results); // a result comes after its progress
       if (!this.#call.write({ progress, results: this.#results.splice(0, fitting) })) {
         this.#call.once('drain', () => this.#flush());
