@@ -101,20 +101,40 @@ func TestErrorsAreText(t *testing.T) {
 	})
 }
 
+// A task that sleeps tells each second how far it is, and nothing after its result.
 func TestProgress(t *testing.T) {
 	each(t, func(t *testing.T, p plugin) {
 		s := p.start(t, "")
-		run := s.sendPayload(`{"sleep": "1500ms"}`)
-		s.result()
-		select {
-		case told := <-s.progress: // it was handed over before the result
-			if told.Run != run || told.Percent < 50 || told.Percent > 90 || told.Note == "" {
-				t.Errorf("%+v", told)
-			}
-		default:
-			t.Error("no progress before the result")
+		long, short := s.sendPayload(`{"sleep": "1500ms"}`), s.sendPayload(`{"sleep": "1030ms"}`)
+		if r := s.result(); r.Run != short {
+			t.Fatalf("%+v", r)
+		}
+		before := s.told()
+		if r := s.result(); r.Run != long {
+			t.Fatalf("%+v", r)
+		}
+		after := s.told()
+		last := append(before[long], after[long]...)
+		if n := len(last); n == 0 || last[n-1].Percent < 50 || last[n-1].Percent > 90 || last[n-1].Note == "" {
+			t.Errorf("%+v", last)
+		}
+		if late := after[short]; len(late) > 0 {
+			t.Errorf("after its result: %+v", late)
 		}
 	})
+}
+
+// told takes the progress that has come, by run.
+func (s *session) told() map[int64][]pluginapi.Progress {
+	told := map[int64][]pluginapi.Progress{}
+	for {
+		select {
+		case p := <-s.progress:
+			told[p.Run] = append(told[p.Run], p)
+		default:
+			return told
+		}
+	}
 }
 
 func TestLinesOfATask(t *testing.T) {

@@ -16,12 +16,13 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(proc.Main(m)) }
 
-// plugin is one that is tested. It does what echo's scripts say.
+// plugin is one that is tested.
 type plugin struct {
-	name string
-	path string
-	mtls bool
-	env  map[string]string
+	name   string
+	path   string
+	mtls   bool
+	env    map[string]string
+	config string // that it needs
 }
 
 // each runs a test for every plugin.
@@ -32,10 +33,13 @@ func each(t *testing.T, test func(*testing.T, plugin)) {
 	}
 }
 
+var given = os.Getenv("THROTTLE_CONFORMANCE_PLUGIN")
+
+// plugins are those that do what echo's scripts say.
 func plugins(t *testing.T) []plugin {
 	t.Helper()
 	path := map[string]string{"PATH": os.Getenv("PATH")} // for the interpreter of a script
-	if given := os.Getenv("THROTTLE_CONFORMANCE_PLUGIN"); given != "" {
+	if given != "" {
 		return []plugin{{name: "given", path: given, env: path, mtls: os.Getenv("THROTTLE_CONFORMANCE_MTLS") == "true"}}
 	}
 	return []plugin{

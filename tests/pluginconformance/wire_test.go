@@ -48,8 +48,8 @@ func TestServicesBesideTheHandler(t *testing.T) {
 	})
 }
 
-// The messages of a plugin stay within their bounds, and the stream ends after the last
-// result when the host has ended its side of it.
+// A large message is taken, the messages of a plugin stay within their bounds, and the stream
+// ends after the last result when the host has ended its side of it.
 func TestMessages(t *testing.T) {
 	each(t, func(t *testing.T, p plugin) {
 		b := p.startBare(t)
@@ -66,7 +66,7 @@ func TestMessages(t *testing.T) {
 		batch := &handlerpb.ToPlugin{Cancels: []*handlerpb.Cancel{{Run: firstRun, Reason: handlerpb.CancelReason_CANCEL_REASON_TASK_CANCELLED}}}
 		batch.Tasks = append(batch.Tasks, &handlerpb.Task{Run: firstRun, Payload: []byte(`{"sleep": "1h"}`)})
 		for i := range tasks {
-			payload := make([]byte, 30<<10) // more than a message holds, together
+			payload := make([]byte, 60<<10) // together more than a plugin may send in one message
 			if i%2 == 0 {
 				payload = fmt.Appendf(nil, `{"fail": %q, "sleep": "50ms"}`, strings.Repeat("é", handlerpb.MaxError))
 			}

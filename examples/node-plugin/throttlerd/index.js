@@ -50,7 +50,7 @@ function serve(plugin) {
   server.addService(protos.Handler, {
     Describe: (call, reply) => reply(null, describe(plugin)),
     Configure: async (call, reply) => reply(null, { errors: await configure(plugin, call.request.config) }),
-    Run: (call) => new Session(call, plugin.handle),
+    Run: (call) => new Session(call, (task) => handle(plugin, task)),
   });
 
   const socket = path.join(process.env.PLUGIN_UNIX_SOCKET_DIR, 'plugin.sock');
@@ -87,6 +87,13 @@ async function configure(plugin, bytes) {
   } catch (err) {
     return [{ message: cutText(err.message, bounds.MAX_ERROR) }]; // of the block as a whole
   }
+}
+
+function handle({ types, handle }, task) {
+  if (types && !types.includes(task.type)) {
+    throw new Permanent(`unknown task type "${task.type}"; the known types are ${types.join(', ')}`);
+  }
+  return handle(task);
 }
 
 // explain tells somebody who started the plugin by hand what it is.
