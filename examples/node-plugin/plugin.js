@@ -16,9 +16,9 @@ const FIELDS = {
   retry_after: duration,
   panic: text,
   exit: integer,
-  actual: (v) => v,
-  report: (v) => v.map((r) => ({ ...r, reset: r.reset && duration(r.reset) })),
-  reveal: (v) => v,
+  actual: costs,
+  report: reports,
+  reveal: (value) => value === true,
 };
 const PAYLOAD_ONLY = ['actual', 'report', 'reveal'];
 
@@ -33,7 +33,7 @@ serve({
     const wrong = {};
     for (const [name, value] of Object.entries(config)) {
       try {
-        if (!FIELDS[name] || PAYLOAD_ONLY.includes(name)) throw new Error('there is no such attribute');
+        if (!Object.hasOwn(FIELDS, name) || PAYLOAD_ONLY.includes(name)) throw new Error('there is no such attribute');
         base[name] = FIELDS[name](value);
       } catch (err) {
         wrong[name] = err.message;
@@ -47,7 +47,7 @@ serve({
     if (script.sleep > 0) await sleep(task, script.sleep);
     if (script.log) task.log.info(script.log);
     for (const [limit, tokens] of Object.entries(script.actual ?? {})) task.actualCost(limit, tokens);
-    for (const { limit, remaining, reset } of script.report ?? []) task.report(limit, remaining ?? 0, reset);
+    for (const { limit, remaining, reset } of script.report ?? []) task.report(limit, remaining, reset);
 
     if (script.exit !== undefined) process.exit(script.exit);
     if (script.panic) throw new Error(`panic: ${script.panic}`);
@@ -119,4 +119,15 @@ function text(value) {
 function integer(value) {
   if (!Number.isInteger(value)) throw new Error(`must be a whole number, not ${JSON.stringify(value)}`);
   return value;
+}
+
+function costs(value) {
+  Object.values(value).forEach(integer);
+  return value;
+}
+
+function reports(value) {
+  return value.map(({ limit = '', remaining = 0, reset = '0s' }) => ({
+    limit: text(limit), remaining: integer(remaining), reset: duration(reset),
+  }));
 }

@@ -3,10 +3,10 @@
 package pluginconformance
 
 import (
-	"context"
 	"errors"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/runtime/pluginhost"
@@ -23,7 +23,7 @@ func TestDrain(t *testing.T) {
 		stopped := make(chan struct{})
 		go func() {
 			defer close(stopped)
-			s.Stop(context.Background())
+			s.drain()
 		}()
 		if r := s.result(); r.Run != short || r.Outcome != pluginapi.Done {
 			t.Errorf("%+v", r)
@@ -41,7 +41,7 @@ func TestDrainUnderLoad(t *testing.T) {
 		s := p.start(t, "")
 		const tasks = 2000
 		s.send(numbered(0, tasks)...)
-		s.Stop(t.Context())
+		s.drain()
 		if len(s.results) != tasks {
 			t.Fatalf("%d results of %d tasks", len(s.results), tasks)
 		}
@@ -70,7 +70,11 @@ func TestExit(t *testing.T) {
 		s.do("what came before it counts")
 		s.ended = true
 		s.sendPayload(`{"exit": 3}`)
-		<-s.Done()
+		select {
+		case <-s.Done():
+		case <-time.After(patience):
+			t.Fatal("it does not exit")
+		}
 		if exit, ok := errors.AsType[*pluginhost.ExitError](s.Err()); !ok || exit.Code != 3 {
 			t.Errorf("%v", s.Err())
 		}

@@ -83,9 +83,7 @@ func (p plugin) start(t *testing.T, config string) *session {
 // leaves sees to it that the process goes when it is told to, and that nothing of it is
 // left.
 func (s *session) leaves() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	s.Stop(ctx)
+	s.drain()
 	if err := s.Err(); err != nil && !s.ended {
 		s.Errorf("it did not leave well: %v", err)
 	}
@@ -98,6 +96,13 @@ func (s *session) leaves() {
 	if s.Failed() {
 		s.Logf("its log:\n%s", s.log.String())
 	}
+}
+
+// drain lets the process finish what runs and leave, or kills it when it does not.
+func (s *session) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	s.Stop(ctx)
 }
 
 // send sends tasks in one batch, gives them their runs, and returns the first of those.

@@ -33,9 +33,12 @@ func TestOutcomes(t *testing.T) {
 			{payload: `{"panic": "aargh"}`, outcome: pluginapi.Failed, err: "aargh"},
 			{payload: `{"sleep": 5}`, outcome: pluginapi.FailedForGood, err: "sleep"},
 			{payload: `{"sleep": "long"}`, outcome: pluginapi.FailedForGood, err: `such as "5s"`},
+			{payload: `{"actual": {"openai": "5"}}`, outcome: pluginapi.FailedForGood, err: "actual"},
+			{payload: `{"report": {"limit": "github"}}`, outcome: pluginapi.FailedForGood, err: "report"},
 			{payload: `{"retry_after": "1500ms"}`, outcome: pluginapi.FailedRetryAfter, err: "retry", delay: 1500 * time.Millisecond},
 			{payload: `{"throttle": "1m30s"}`, outcome: pluginapi.SlowedDown, err: "throttled", delay: 90 * time.Second, limit: "queue"},
 			{payload: `{"throttle": "3s", "limit": "github"}`, outcome: pluginapi.SlowedDown, err: "throttled", delay: 3 * time.Second, limit: "github"},
+			{payload: `{"throttle": "3s", "limit": ""}`, outcome: pluginapi.SlowedDown, err: "throttled", delay: 3 * time.Second, limit: "queue"},
 		} {
 			r := s.do(c.payload)
 			if r.Outcome != c.outcome || !strings.Contains(r.Err, c.err) || r.Delay != c.delay || r.Limit != c.limit || r.Truncated {
@@ -56,13 +59,13 @@ func TestLimits(t *testing.T) {
 	each(t, func(t *testing.T, p plugin) {
 		s := p.start(t, "")
 		for _, ends := range []string{"", `, "fail": "boom"`, `, "panic": "aargh"`, `, "throttle": "3s"`} {
-			r := s.do(`{"actual": {"openai": 1200, "queue": 0}, "report": [{"limit": "github", "reset": "3s"}, {"limit": "key", "remaining": 7}]` + ends + "}")
-			left := func(i int) time.Duration { return time.Until(r.Reports[i].ResetAt) }
+			r := s.do(`{"actual": {"openai": 1200, "queue": 0}, "report": [{"limit": "github", "reset": "3s"}, {"remaining": 7}]` + ends + "}")
 			if !maps.Equal(r.Actual, map[string]int64{"openai": 1200, "queue": 0}) || len(r.Reports) != 2 {
 				t.Fatalf("%s: %+v", ends, r)
 			}
-			if a, b := r.Reports[0], r.Reports[1]; a.Limit != "github" || a.Remaining != 0 || left(0) < 0 || left(0) > 3*time.Second ||
-				b.Limit != "key" || b.Remaining != 7 || !b.ResetAt.IsZero() {
+			left := time.Until(r.Reports[0].ResetAt)
+			if a, b := r.Reports[0], r.Reports[1]; a.Limit != "github" || a.Remaining != 0 || left < 0 || left > 3*time.Second ||
+				b.Limit != "queue" || b.Remaining != 7 || !b.ResetAt.IsZero() {
 				t.Errorf("%s: %+v", ends, r.Reports)
 			}
 		}

@@ -34,10 +34,10 @@ function cutText(text, most) {
   return new TextDecoder().decode(bytes.subarray(0, most), { stream: true }); // drops half a character
 }
 
-// limitName is the name of a limit; of one that is too long enough is left for the host to
-// refuse it.
+// limitName is the name of a limit, without one that of the queue's own; of one that is too
+// long enough is left for the host to refuse it.
 function limitName(name) {
-  return cutText(name, 2 * bounds.MAX_LIMIT_NAME);
+  return cutText(name || 'queue', 2 * bounds.MAX_LIMIT_NAME);
 }
 
 module.exports = { bounds, batchLength, cutResult, cutText, limitName };

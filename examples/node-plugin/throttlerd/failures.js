@@ -28,7 +28,7 @@ class RetryAfter extends Failure {
 // Throttled: the upstream asked to slow down for so many milliseconds. The task keeps its
 // attempt, and the limit ("queue", "key" or a named one) grants nothing meanwhile.
 class Throttled extends Failure {
-  constructor(ms, message, limit = 'queue') {
+  constructor(ms, message, limit) {
     super(message, { outcome: 'OUTCOME_THROTTLED', delayUs: Math.round(ms * 1000), limit: limitName(limit) });
   }
 }
