@@ -45,7 +45,7 @@ test: programs ## Run all tests, on a real redis-server
 long: programs ## Run the long versions of some tests: a million lines, 400 sets of limits, 50 kills
 	THROTTLE_LONG=1 $(GO) test -count=1 -timeout 60m -v -run 'ManyLines|ThousandASecond|RandomSetsHold|ContendedCaps|CapsThroughKills|LimitSharedByManyQueues|RandomSetsUnderThreeWorkers' ./cmd/throttlectl ./scheduler ./tests/blackbox
 
-programs: ## Find redis-server, redis-cli and tmux for the tests, or install them
+programs: ## Find redis-server, redis-cli, tmux, node and npm for the tests, or install them
 	@scripts/programs
 
 faults: programs ## Break workers, plugins, Redis and the network, 3 minutes (THROTTLE_SEED repeats)

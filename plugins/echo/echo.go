@@ -15,7 +15,10 @@ type echo struct {
 	journals journals
 }
 
-var errThrottle = errors.New("throttled as scripted")
+var (
+	errThrottle = errors.New("throttled as scripted")
+	errRetry    = errors.New("retry as scripted")
+)
 
 // Describe names the plugin.
 func (e *echo) Describe() pluginapi.Info {
@@ -62,6 +65,9 @@ func (e *echo) Handle(ctx context.Context, t *pluginapi.Task) (result []byte, er
 	if err := sleep(ctx, t, s.Sleep); err != nil {
 		return nil, err
 	}
+	if s.Log != "" {
+		t.Log.Info(s.Log)
+	}
 	s.tell(t)
 	switch {
 	case s.Exit != nil:
@@ -70,8 +76,12 @@ func (e *echo) Handle(ctx context.Context, t *pluginapi.Task) (result []byte, er
 		panic(s.Panic)
 	case s.Throttle > 0:
 		return nil, pluginapi.ThrottledLimit(s.Limit, s.Throttle, errThrottle)
+	case s.Retry > 0:
+		return nil, pluginapi.RetryAfter(s.Retry, errRetry)
 	case s.Fail != "":
 		return nil, errors.New(s.Fail)
+	case s.Reveal:
+		return reveal(t)
 	}
 	return t.Payload, nil
 }
@@ -119,6 +129,7 @@ func sleep(ctx context.Context, t *pluginapi.Task, d time.Duration) error {
 func outcome(err error) string {
 	var permanent *pluginapi.PermanentError
 	var throttled *pluginapi.ThrottledError
+	var retry *pluginapi.RetryAfterError
 	switch {
 	case err == nil:
 		return pluginapi.Done.String()
@@ -126,6 +137,8 @@ func outcome(err error) string {
 		return pluginapi.FailedForGood.String()
 	case errors.As(err, &throttled):
 		return pluginapi.SlowedDown.String()
+	case errors.As(err, &retry):
+		return pluginapi.FailedRetryAfter.String()
 	}
 	return pluginapi.Failed.String()
 }

@@ -36,6 +36,7 @@ func TestScript(t *testing.T) {
 		{name: "fail by config", config: `{"fail": "boom"}`, payload: "x", outcome: pluginapi.Failed, err: "boom"},
 		{name: "payload wins", config: `{"fail": "boom"}`, payload: `{"fail": ""}`, outcome: pluginapi.Done},
 		{name: "throttle", payload: `{"throttle": "3s"}`, outcome: pluginapi.SlowedDown, err: "throttled", delay: 3 * time.Second},
+		{name: "retry later", payload: `{"retry_after": "3s"}`, outcome: pluginapi.FailedRetryAfter, err: "retry", delay: 3 * time.Second},
 		{name: "panic", payload: `{"panic": "aargh"}`, outcome: pluginapi.Failed, err: "panic: aargh"},
 		{name: "sleep", config: `{"sleep": "1ms"}`, payload: "x", outcome: pluginapi.Done},
 		{name: "bad type", payload: `{"sleep": 5}`, outcome: pluginapi.FailedForGood, err: "sleep"},
@@ -101,6 +102,20 @@ func TestSleepEndsWithTheTask(t *testing.T) {
 	task := pluginapi.Task{Payload: []byte(`{"sleep": "1h"}`), Deadline: time.Now().Add(20 * time.Millisecond)}
 	if r := plugintest.Run(t, &echo{}, nil, task); r.Err != pluginapi.ErrTimeout.Error() {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestReveal(t *testing.T) {
+	task := pluginapi.Task{
+		ID: "t1", Queue: "q", Type: "email", Key: "ann", Attempt: 2, MaxAttempts: 5, Fence: 1<<53 + 1,
+		Headers: map[string]string{"a": "b"}, SubmittedAt: time.UnixMicro(1), GrantedAt: time.UnixMicro(2),
+		Payload: []byte(`{"reveal": true}`),
+	}
+	r := plugintest.Run(t, &echo{}, nil, task)
+	want := `{"id":"t1","queue":"q","type":"email","key":"ann","attempt":2,"max_attempts":5,"run":"9007199254740993",` +
+		`"headers":{"a":"b"},"submitted_us":1,"granted_us":2,"left_us":0}`
+	if string(r.Result) != want {
+		t.Errorf("%s%s", r.Result, r.Err)
 	}
 }
 

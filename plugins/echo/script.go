@@ -10,9 +10,11 @@ import (
 // script says what echo does with a task beside returning its payload.
 type script struct {
 	Sleep    time.Duration `hcl:"sleep,optional" doc:"sleep before anything else, and tell each second how far it is"`
+	Log      string        `hcl:"log,optional" doc:"log this text"`
 	Fail     string        `hcl:"fail,optional" doc:"fail with this text"`
 	Throttle time.Duration `hcl:"throttle,optional" doc:"ask for this slow-down"`
 	Limit    string        `hcl:"limit,optional" doc:"of this limit instead of the queue's own"`
+	Retry    time.Duration `hcl:"retry_after,optional" doc:"fail, and ask for the next attempt then"`
 	Panic    string        `hcl:"panic,optional" doc:"panic with this text"`
 	Exit     *int          `hcl:"exit,optional" doc:"end the process with this code"`
 	Journal  string        `hcl:"journal,optional" doc:"append a line per start and finish to this file"`
@@ -20,6 +22,7 @@ type script struct {
 	// What only a payload can set.
 	Actual map[string]int64 // tell these costs, by limit
 	Report []report         // report these limits of the upstream
+	Reveal bool             // return the task itself
 }
 
 // report is a pluginapi.Report whose reset comes so long after the end of sleep.
@@ -32,15 +35,18 @@ type report struct {
 // scripted holds the fields of a payload that script echo, as JSON spells them.
 type scripted struct {
 	Sleep    *string `json:"sleep"`
+	Log      *string `json:"log"`
 	Fail     *string `json:"fail"`
 	Throttle *string `json:"throttle"`
 	Limit    *string `json:"limit"`
+	Retry    *string `json:"retry_after"`
 	Panic    *string `json:"panic"`
 	Exit     *int    `json:"exit"`
 	Journal  *string `json:"journal"`
 
 	Actual map[string]int64 `json:"actual"`
 	Report []scriptedReport `json:"report"`
+	Reveal bool             `json:"reveal"`
 }
 
 type scriptedReport struct {
@@ -50,9 +56,9 @@ type scriptedReport struct {
 }
 
 var fields = [][]byte{
-	[]byte(`"sleep"`), []byte(`"fail"`), []byte(`"throttle"`), []byte(`"limit"`),
-	[]byte(`"panic"`), []byte(`"exit"`), []byte(`"journal"`),
-	[]byte(`"actual"`), []byte(`"report"`),
+	[]byte(`"sleep"`), []byte(`"log"`), []byte(`"fail"`), []byte(`"throttle"`), []byte(`"limit"`),
+	[]byte(`"retry_after"`), []byte(`"panic"`), []byte(`"exit"`), []byte(`"journal"`),
+	[]byte(`"actual"`), []byte(`"report"`), []byte(`"reveal"`),
 }
 
 // override returns s with the fields that the payload sets. A payload that is
@@ -74,6 +80,9 @@ func (s script) override(payload []byte) (script, error) {
 	if err := setDuration(&s.Throttle, "throttle", p.Throttle); err != nil {
 		return s, err
 	}
+	if err := setDuration(&s.Retry, "retry_after", p.Retry); err != nil {
+		return s, err
+	}
 	for _, r := range p.Report {
 		scripted := report{limit: r.Limit, remaining: r.Remaining}
 		if err := setDuration(&scripted.reset, "reset", r.Reset); err != nil {
@@ -81,7 +90,8 @@ func (s script) override(payload []byte) (script, error) {
 		}
 		s.Report = append(s.Report, scripted)
 	}
-	s.Actual = p.Actual
+	s.Actual, s.Reveal = p.Actual, p.Reveal
+	setString(&s.Log, p.Log)
 	setString(&s.Fail, p.Fail)
 	setString(&s.Limit, p.Limit)
 	setString(&s.Panic, p.Panic)

@@ -131,7 +131,7 @@ func build(out string, packages ...string) error {
 // touch looks at all that is built, so that go test takes no result from its cache that
 // was of other programs: it knows of the files that a test looks at itself.
 func touch(root string) error {
-	for _, dir := range []string{"cmd", "internal", "pluginapi", "plugins", "ratelimit", "runtime", "scheduler"} {
+	for _, dir := range []string{"cmd", "examples", "internal", "pluginapi", "plugins", "ratelimit", "runtime", "scheduler"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, _ os.DirEntry, err error) error {
 			if err == nil {
 				_, err = os.Stat(path)
