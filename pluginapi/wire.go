@@ -1,6 +1,7 @@
 package pluginapi
 
 import (
+	"bytes"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -44,7 +45,8 @@ func EncodeTask(t *Task) *handlerpb.Task {
 }
 
 // DecodeResult turns a result from the wire into a Result. It is for hosts. An
-// outcome that this version does not know counts as Failed.
+// outcome that this version does not know counts as Failed; a result and an error that
+// are too long are cut here, whatever the plugin was built with.
 func DecodeResult(w *handlerpb.Result) Result {
 	r := Result{
 		Run:       w.Run,
@@ -62,6 +64,10 @@ func DecodeResult(w *handlerpb.Result) Result {
 	if o, known := outcomes[w.Outcome]; known {
 		r.Outcome = o
 	}
+	if len(r.Result) > handlerpb.MaxResult {
+		r.Result, r.Truncated = bytes.Clone(r.Result[:handlerpb.MaxResult]), true // the rest is let go
+	}
+	r.Err = cutText(r.Err, handlerpb.MaxError)
 	return r
 }
 
