@@ -2,30 +2,64 @@ package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
-	"net/textproto"
+	"os"
 	"time"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
 )
 
-// newClient returns a client that follows no redirect, asks no proxy of the
-// environment, and bounds what ctx of a delivery does not.
-func newClient() *http.Client {
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
+// maxIdle is how many connections to one host are kept: as many as tasks at once have a
+// use for.
+const maxIdle = 256
+
+// newClient returns a client that connects where g lets it, follows no redirect, asks no
+// proxy of the environment, and bounds what the timeout of a delivery does not.
+func newClient(g guard, secure *tls.Config) *http.Client {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: g.control}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			Proxy:                  nil,
 			DialContext:            dialer.DialContext,
 			TLSHandshakeTimeout:    5 * time.Second,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+			TLSClientConfig:        secure,
 			MaxResponseHeaderBytes: 64 << 10,
-			DisableCompression:     true, // a small body must not grow
-			MaxIdleConnsPerHost:    64,
+			DisableCompression:     true, // readBody bounds what comes of it
+			MaxIdleConns:           4 * maxIdle,
+			MaxIdleConnsPerHost:    maxIdle,
 			IdleConnTimeout:        90 * time.Second,
 			ForceAttemptHTTP2:      true,
 		},
 	}
 }
 
-func canonical(name string) string { return textproto.CanonicalMIMEHeaderKey(name) }
+// tlsConfig reads the files of certificates.
+func tlsConfig(s settings) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.ServerName}
+	if s.CAFile != "" {
+		pem, err := os.ReadFile(s.CAFile)
+		if err != nil {
+			return nil, pluginapi.BadAttribute("ca_file", err.Error())
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, pluginapi.BadAttribute("ca_file", "holds no certificate in PEM")
+		}
+	}
+	if s.CertFile == "" && s.KeyFile == "" {
+		return c, nil
+	}
+	if s.CertFile == "" || s.KeyFile == "" {
+		return nil, errors.New("cert_file and key_file belong together: set both or neither")
+	}
+	pair, err := tls.LoadX509KeyPair(s.CertFile, s.KeyFile)
+	if err != nil {
+		return nil, pluginapi.BadAttribute("cert_file", "cannot be used with key_file: "+err.Error())
+	}
+	c.Certificates = []tls.Certificate{pair}
+	return c, nil
+}

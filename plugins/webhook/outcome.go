@@ -7,38 +7,56 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
 )
 
 const (
-	defaultSlowdown = 10 * time.Second // for a 429 or 503 that names no time
+	defaultSlowdown = 10 * time.Second // for a 429 that names no time
 	minSlowdown     = time.Second
 	maxSlowdown     = 24 * time.Hour
 )
 
-// outcome turns an HTTP reply into an error of the task; nil: delivered.
+// outcome turns a reply into an error of the task; nil: delivered.
 //
 // A 503 without Retry-After is an upstream in trouble and not one that asks to
 // slow down, so it is retried like any 5xx; a 429 always throttles.
-func (w *webhook) outcome(resp *http.Response) error {
+func (w *webhook) outcome(req *http.Request, resp *http.Response, body []byte) error {
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		return nil
 	}
-	err := fmt.Errorf("POST %s: %s", w.config.shownURL(), resp.Status)
+	err := describeError(req, errors.New(resp.Status+excerpt(body)))
 	delay, asked := retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	switch s := resp.StatusCode; {
+	case s == http.StatusTooManyRequests && !asked:
+		return pluginapi.ThrottledLimit(w.settings.Limit, untilReset(resp.Header, time.Now()), err)
 	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable && asked:
-		return pluginapi.Throttled(delay, err)
+		return pluginapi.ThrottledLimit(w.settings.Limit, delay, err)
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s >= 500:
 		return err
 	}
 	return pluginapi.Permanent(err)
 }
 
+// excerpt is the beginning of what an upstream says of a failure.
+func excerpt(body []byte) string {
+	const most = 300
+	text := strings.ToValidUTF8(string(body[:min(len(body), most)]), "")
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+	if text == "" {
+		return ""
+	}
+	if len(body) > most {
+		text += "…"
+	}
+	return ": " + text
+}
+
 // retryAfter reads a Retry-After header: seconds or a date, within bounds. It
-// tells whether the header named a time; otherwise the time is the default.
+// tells whether the header named a time.
 func retryAfter(header string, now time.Time) (time.Duration, bool) {
 	if seconds, err := strconv.ParseUint(header, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		seconds = min(seconds, uint64(maxSlowdown/time.Second))
@@ -47,20 +65,45 @@ func retryAfter(header string, now time.Time) (time.Duration, bool) {
 	if date, err := http.ParseTime(header); err == nil {
 		return min(max(date.Sub(now), minSlowdown), maxSlowdown), true
 	}
-	return defaultSlowdown, false
+	return 0, false
 }
 
-// unreachable turns an error of the network into one of the task, without the
-// URL's query, which may hold a secret.
-func (w *webhook) unreachable(ctx context.Context, err error) error {
+// untilReset is how long to wait after a 429 that says so in the headers of its limits
+// alone.
+func untilReset(h http.Header, now time.Time) time.Duration {
+	var longest time.Duration
+	for _, q := range quotas(h, now) {
+		if q.remaining == 0 {
+			longest = max(longest, q.reset)
+		}
+	}
+	if longest == 0 {
+		return defaultSlowdown
+	}
+	return min(max(longest, minSlowdown), maxSlowdown)
+}
+
+// unreachable turns an error of the network into one of the task.
+func (w *webhook) unreachable(ctx context.Context, req *http.Request, err error) error {
+	if refused, ok := errors.AsType[*refusedError](err); ok {
+		return pluginapi.Permanent(describeError(req, refused))
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		if errors.Is(cause, context.DeadlineExceeded) {
-			cause = fmt.Errorf("no reply within %s", w.config.Timeout)
+			cause = fmt.Errorf("no reply within %s", w.settings.Timeout)
 		}
-		return fmt.Errorf("POST %s: %w", w.config.shownURL(), cause)
+		return describeError(req, cause)
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
-	return fmt.Errorf("POST %s: %w", w.config.shownURL(), err)
+	return describeError(req, err)
+}
+
+// describeError says what was asked for, without the query of the URL, which may hold a
+// secret.
+func describeError(req *http.Request, err error) error {
+	u := *req.URL
+	u.RawQuery, u.Fragment = "", ""
+	return fmt.Errorf("%s %s: %w", req.Method, u.String(), err)
 }

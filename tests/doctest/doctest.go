@@ -17,8 +17,9 @@
 //	<!-- run: COMMAND -->   is run, and must succeed
 //	<!-- until: COMMAND -->   is run until it succeeds: how to wait for something
 //
-// THROTTLERD_SRC is where the repository is. DOCTEST_HTTP is the address of an HTTP server that answers 200 to everything. With
-// DOCTEST_UPDATE=1 in the environment the file gets the output that was seen.
+// THROTTLERD_SRC is where the repository is, DOCTEST_HTTP the address of an HTTP server
+// that answers 200 to everything. With DOCTEST_UPDATE=1 in the environment the file gets
+// the output that was seen.
 package doctest
 
 import (

@@ -175,7 +175,7 @@ func TestUpstreamSaysSlowDown(t *testing.T) {
 	}))
 	t.Cleanup(upstream.Close)
 	r.queues = append(r.queues, "hooks")
-	r.configure("", fmt.Sprintf("handler \"webhook\" {\nconfig { url = %q }\n}\nqueue \"hooks\" {\nhandler = \"webhook\"\nrate = \"50/1s:5\"\nhistory = 1000\n}", upstream.URL))
+	r.configure("", fmt.Sprintf("handler \"webhook\" {\nconfig {\nurl = %q\nallow_cidrs = [\"127.0.0.0/8\"]\n}\n}\nqueue \"hooks\" {\nhandler = \"webhook\"\nrate = \"50/1s:5\"\nhistory = 1000\n}", upstream.URL))
 	r.start(3)
 	const tasks = 100
 	ids := r.put("hooks", tasks, "{}")
