@@ -142,15 +142,9 @@ func configFields(t reflect.Type) []configField {
 
 var durationType = reflect.TypeFor[time.Duration]()
 
-// attributeType is the type of an attribute that is decoded into t; it panics if none is.
-func attributeType(t reflect.Type) string {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t == durationType {
-		return TypeDuration
-	}
-	switch t.Kind() {
+// scalarType is the type of a value that is one thing; empty if it is none.
+func scalarType(kind reflect.Kind) string {
+	switch kind {
 	case reflect.String:
 		return TypeString
 	case reflect.Bool:
@@ -160,6 +154,22 @@ func attributeType(t reflect.Type) string {
 		return TypeInteger
 	case reflect.Float32, reflect.Float64:
 		return TypeNumber
+	}
+	return ""
+}
+
+// attributeType is the type of an attribute that is decoded into t; it panics if none is.
+func attributeType(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == durationType {
+		return TypeDuration
+	}
+	if scalar := scalarType(t.Kind()); scalar != "" {
+		return scalar
+	}
+	switch t.Kind() {
 	case reflect.Slice:
 		if t.Elem().Kind() == reflect.String {
 			return TypeStrings

@@ -205,16 +205,10 @@ func fieldType(t reflect.Type) string {
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
 		return "any"
 	}
+	if scalar := scalarType(t.Kind()); scalar != "" {
+		return scalar
+	}
 	switch t.Kind() {
-	case reflect.String:
-		return TypeString
-	case reflect.Bool:
-		return TypeBool
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return TypeInteger
-	case reflect.Float32, reflect.Float64:
-		return TypeNumber
 	case reflect.Slice, reflect.Array:
 		if t.Elem().Kind() == reflect.Uint8 {
 			return TypeString // base64
