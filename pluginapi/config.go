@@ -22,7 +22,7 @@ func NewConfig(object []byte) (Config, error) {
 		return c, nil
 	}
 	if err := json.Unmarshal(object, &c.attrs); err != nil {
-		return Config{}, fmt.Errorf("config is not a JSON object: %w", err)
+		return Config{}, fmt.Errorf("it is not a JSON object: %w", err)
 	}
 	maps.DeleteFunc(c.attrs, func(_ string, v json.RawMessage) bool { return string(v) == "null" })
 	return c, nil

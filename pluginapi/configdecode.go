@@ -160,7 +160,7 @@ func setValue(v reflect.Value, raw json.RawMessage) string {
 	default:
 		value := reflect.New(v.Type()) // a map of the author's would otherwise be added to
 		if err := json.Unmarshal(raw, value.Interface()); err != nil {
-			return err.Error() // a number beyond float32
+			return "must be a smaller number"
 		}
 		v.Set(value.Elem())
 	}

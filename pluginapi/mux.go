@@ -35,6 +35,9 @@ func (m Mux) Handle(ctx context.Context, t *Task) ([]byte, error) {
 func (m Mux) Describe() Info {
 	all := Info{TaskTypes: slices.Sorted(maps.Keys(m)), Config: []Attribute{}, Payloads: map[string][]Attribute{}}
 	for _, t := range all.TaskTypes {
+		if m[t] == nil {
+			panic(fmt.Sprintf("pluginapi: Mux has no handler for the type %q", t))
+		}
 		info := describe(m[t])
 		if fields, ok := info.Payloads[""]; ok {
 			all.Payloads[t] = fields
@@ -46,12 +49,24 @@ func (m Mux) Describe() Info {
 			continue
 		}
 		for _, a := range info.Config {
-			if !slices.ContainsFunc(all.Config, func(b Attribute) bool { return a.Name == b.Name }) {
-				all.Config = append(all.Config, a)
-			}
+			all.Config = share(all.Config, a)
 		}
 	}
 	return all
+}
+
+// share adds an attribute that others may have too: it is one, and has one type.
+func share(list []Attribute, a Attribute) []Attribute {
+	i := slices.IndexFunc(list, func(b Attribute) bool { return a.Name == b.Name })
+	if i < 0 {
+		return append(list, a)
+	}
+	if list[i].Type != a.Type {
+		panic(fmt.Sprintf("pluginapi: handlers of a Mux declare %q as a %s and as a %s", a.Name, list[i].Type, a.Type))
+	}
+	list[i].Required = list[i].Required || a.Required
+	list[i].Sensitive = list[i].Sensitive || a.Sensitive
+	return list
 }
 
 // Configure gives each handler its part of the block. What several say of an attribute

@@ -43,6 +43,14 @@ type session struct {
 // Run serves one stream until the host drains or goes away. Then it waits for
 // the running tasks, sends what they gave and ends the stream.
 func (s *server) Run(stream runStream) error {
+	s.mu.Lock()
+	s.streams++
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.streams--
+		s.mu.Unlock()
+	}()
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(stream.Context()))
 	defer cancel(nil)
 	// When the host is gone, nobody here holds the tasks any more.

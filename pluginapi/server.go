@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -47,6 +48,9 @@ type server struct {
 	handlerpb.UnimplementedHandlerServer
 	handler Handler
 	log     hclog.Logger
+
+	mu      sync.Mutex
+	streams int // of tasks, that are open
 }
 
 func (s *server) Describe(context.Context, *handlerpb.DescribeRequest) (*handlerpb.DescribeResponse, error) {
@@ -69,8 +73,14 @@ func describe(h Handler) Info {
 }
 
 func (s *server) Configure(ctx context.Context, req *handlerpb.ConfigureRequest) (*handlerpb.ConfigureResponse, error) {
+	s.mu.Lock() // so that no stream begins meanwhile
+	defer s.mu.Unlock()
 	config, err := NewConfig(req.Config)
-	if err == nil {
+	switch {
+	case err != nil:
+	case s.streams > 0:
+		err = errors.New("the plugin is at work for a throttlerd that has attached to it, under the config of that one")
+	default:
 		err = Configure(ctx, s.handler, config)
 	}
 	return &handlerpb.ConfigureResponse{Errors: EncodeConfigError(err)}, nil

@@ -1,6 +1,7 @@
 package pluginapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,9 +38,9 @@ type Checker interface{ Check() error }
 //	func main() { pluginapi.Serve(pluginapi.Typed(send)) }
 //
 // C is a struct as Config.Decode takes it, or struct{} for a handler without config; its
-// schema is declared. P is decoded from JSON; one that does not fit, or lacks a field
-// that is tagged required:"true", is a permanent failure that names the field. Fields
-// that P does not have are ignored. R is encoded as JSON. As P and R, []byte stands for
+// schema is declared. P is decoded from JSON; one that does not fit, or lacks a field of
+// P itself that is tagged required:"true", is a permanent failure that names the field.
+// Fields that P does not have are ignored. R is encoded as JSON. As P and R, []byte stands for
 // the bytes as they are, and a string as R for its own. Either may be a Checker.
 func Typed[C, P, R any](handle func(ctx context.Context, config C, t TaskOf[P]) (R, error)) Handler {
 	return &typed[C, P, R]{handle: handle, schema: SchemaOf[C](), payload: payloadFields(reflect.TypeFor[P]())}
@@ -53,10 +54,15 @@ type typed[C, P, R any] struct {
 }
 
 func (h *typed[C, P, R]) Configure(_ context.Context, c Config) error {
-	if err := c.Decode(&h.config); err != nil {
+	var config C
+	if err := c.Decode(&config); err != nil {
 		return err
 	}
-	return check(&h.config)
+	if err := check(&config); err != nil {
+		return err
+	}
+	h.config = config
+	return nil
 }
 
 func (h *typed[C, P, R]) Describe() Info {
@@ -87,12 +93,15 @@ func check(v any) error {
 }
 
 func decodePayload(raw []byte, into any, fields []Attribute) error {
-	if bytes, ok := into.(*[]byte); ok {
-		*bytes = raw
+	if to, ok := into.(*[]byte); ok {
+		*to = raw
 		return nil
 	}
 	if len(raw) == 0 {
 		return errors.New("it is empty, and should be JSON")
+	}
+	if fields != nil && string(bytes.TrimSpace(raw)) == "null" {
+		return errors.New("it must be a map, not null")
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
 		return explainJSON(err)
@@ -174,22 +183,29 @@ func encodeValue(v any) ([]byte, error) {
 
 // payloadFields are the fields at the top of a payload; nil if it is no struct.
 func payloadFields(t reflect.Type) []Attribute {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	if t.Kind() != reflect.Struct {
 		return nil
 	}
 	fields := []Attribute{}
-	for _, f := range reflect.VisibleFields(t) {
+	for i := range t.NumField() {
+		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if !f.IsExported() || f.Anonymous || name == "-" {
-			continue
+		switch {
+		case name == "-":
+		case f.Anonymous && name == "" && fieldType(f.Type) == "map": // as package json does
+			fields = append(fields, payloadFields(f.Type)...)
+		case f.IsExported():
+			if name == "" {
+				name = f.Name
+			}
+			fields = append(fields, Attribute{
+				Name: name, Type: fieldType(f.Type), Required: f.Tag.Get("required") == "true",
+				Doc: f.Tag.Get("doc"), Sensitive: f.Tag.Get("sensitive") == "true",
+			})
 		}
-		if name == "" {
-			name = f.Name
-		}
-		fields = append(fields, Attribute{
-			Name: name, Type: fieldType(f.Type), Required: f.Tag.Get("required") == "true",
-			Doc: f.Tag.Get("doc"), Sensitive: f.Tag.Get("sensitive") == "true",
-		})
 	}
 	return fields
 }

@@ -95,6 +95,37 @@ func TestTypedTakesAndGivesBytes(t *testing.T) {
 	plugintest.Run(t, bad, nil, pluginapi.Task{}).Want(pluginapi.FailedForGood, "the result has no form in JSON")
 }
 
+// Required fields are where package json puts them.
+func TestRequiredFields(t *testing.T) {
+	type Meta struct {
+		ID string `json:"id" required:"true"`
+	}
+	type flat struct{ Meta }
+	type deep struct {
+		Meta `json:"meta" required:"true"`
+	}
+	run := func(h pluginapi.Handler, payload string) plugintest.Result {
+		t.Helper()
+		return plugintest.Run(t, h, nil, pluginapi.Task{Payload: []byte(payload)})
+	}
+	asFlat := pluginapi.Typed(func(_ context.Context, _ struct{}, t pluginapi.TaskOf[flat]) (string, error) {
+		return t.Payload.ID, nil
+	})
+	run(asFlat, `{"id":"1"}`).Want(pluginapi.Done, "1")
+	run(asFlat, `{}`).Want(pluginapi.FailedForGood, `"id" is required`)
+	asDeep := pluginapi.Typed(func(_ context.Context, _ struct{}, t pluginapi.TaskOf[deep]) (string, error) {
+		return t.Payload.ID, nil
+	})
+	run(asDeep, `{"meta":{"id":"1"}}`).Want(pluginapi.Done, "1")
+	run(asDeep, `{}`).Want(pluginapi.FailedForGood, `"meta" is required`)
+	asPointer := pluginapi.Typed(func(_ context.Context, _ struct{}, t pluginapi.TaskOf[*Meta]) (string, error) {
+		return t.Payload.ID, nil
+	})
+	run(asPointer, `{"id":"1"}`).Want(pluginapi.Done, "1")
+	run(asPointer, `{}`).Want(pluginapi.FailedForGood, `"id" is required`)
+	run(asPointer, `null`).Want(pluginapi.FailedForGood, "must be a map, not null")
+}
+
 func TestTypedRefusesConfigByAttribute(t *testing.T) {
 	for _, c := range []struct{ object, want string }{
 		{`{}`, `attribute "from": is required and missing`},

@@ -2,8 +2,6 @@ package runtime
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
@@ -33,15 +31,41 @@ type teller struct {
 	at   time.Time
 }
 
+// tellAtOnce is the most runs that one tick tells of; the rest comes with the next.
+const tellAtOnce = 500
+
 func (t *teller) tell(ctx context.Context, w *Worker, ses *scheduler.Session) error {
 	now := w.told()
-	if len(now) == 0 && len(t.told) == 0 || maps.Equal(now, t.told) && time.Since(t.at) < retell {
+	var changed []scheduler.Progress
+	var over []int64
+	for fence, p := range now {
+		if p != t.told[fence] && len(changed) < tellAtOnce {
+			changed = append(changed, p)
+		}
+	}
+	for fence := range t.told {
+		if _, runs := now[fence]; !runs && len(over) < tellAtOnce {
+			over = append(over, fence)
+		}
+	}
+	if len(changed)+len(over) == 0 && (len(t.told) == 0 || time.Since(t.at) < retell) {
 		return nil
 	}
-	if err := ses.TellProgress(ctx, slices.Collect(maps.Values(now))); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := ses.TellProgress(ctx, changed, over); err != nil {
 		return err
 	}
-	t.told, t.at = now, time.Now()
+	if t.told == nil {
+		t.told = make(map[int64]scheduler.Progress)
+	}
+	for _, p := range changed {
+		t.told[p.Fence] = p
+	}
+	for _, fence := range over {
+		delete(t.told, fence)
+	}
+	t.at = time.Now()
 	return nil
 }
 

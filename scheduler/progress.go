@@ -25,18 +25,28 @@ type Progress struct {
 	Fence int64 `json:"-"` // of the run
 }
 
-// TellProgress makes list all that is known of the progress of this worker's runs. It
-// holds for a minute. Nothing but what people see depends on it.
-func (s *Session) TellProgress(ctx context.Context, list []Progress) error {
+// TellProgress tells how far runs are, and which are over. What is told is kept for a
+// minute after the last call. Nothing but what people see depends on it.
+func (s *Session) TellProgress(ctx context.Context, changed []Progress, over []int64) error {
 	key := s.c.keys.progress(s.w.ID)
-	_, err := s.c.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.Del(ctx, key)
-		for _, one := range list {
-			text, err := json.Marshal(one)
-			if err != nil {
-				return err
+	_, err := s.c.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		if len(changed) > 0 {
+			fields := make([]any, 0, 2*len(changed))
+			for _, one := range changed {
+				text, err := json.Marshal(one)
+				if err != nil {
+					return err
+				}
+				fields = append(fields, one.Fence, text)
 			}
-			p.HSet(ctx, key, one.Fence, text)
+			p.HSet(ctx, key, fields...)
+		}
+		if len(over) > 0 {
+			fences := make([]string, len(over))
+			for i, fence := range over {
+				fences[i] = strconv.FormatInt(fence, 10)
+			}
+			p.HDel(ctx, key, fences...)
 		}
 		p.PExpire(ctx, key, progressTTL)
 		return nil

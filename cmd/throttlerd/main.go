@@ -84,12 +84,12 @@ type shownError struct {
 
 func (e *shownError) Unwrap() error { return e.error }
 
-// fileError is a file that cannot be used.
 // conflictError: what was to be made is there already.
 type conflictError struct{ error }
 
 func (e *conflictError) Unwrap() error { return e.error }
 
+// fileError is a file that cannot be used.
 type fileError struct{ error }
 
 func (e *fileError) Unwrap() error { return e.error }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -110,7 +112,9 @@ func pluginListCommand() *cobra.Command {
 // describe asks a plugin what it is. There is nothing to hide, so that a plugin which
 // cannot make certificates need not.
 func describe(path string) (pluginapi.Info, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), describeTime)
+	stopped, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer release() // so that nothing of the plugin stays
+	ctx, cancel := context.WithTimeout(stopped, describeTime)
 	defer cancel()
 	return pluginhost.Describe(ctx, pluginhost.Spec{Handler: filepath.Base(path), Path: path})
 }

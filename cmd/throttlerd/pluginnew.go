@@ -88,7 +88,7 @@ func pluginFiles(name, sdk string) (map[string][]byte, error) {
 // needs what that one needs, in the same versions.
 func moduleFiles(name, sdk string) (map[string][]byte, error) {
 	mod := new(modfile.File)
-	if err := mod.AddModuleStmt(name); err != nil {
+	if err := mod.AddModuleStmt("example.com/" + name); err != nil {
 		return nil, err
 	}
 	if sdk == "" {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,7 +85,9 @@ func (r *oneRun) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	spec.Log = log
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	stopped, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer release()
+	ctx, cancel := context.WithTimeout(stopped, time.Minute)
 	defer cancel()
 	var once collector
 	once.done = make(chan struct{})
@@ -102,6 +106,9 @@ func (r *oneRun) run(c *cobra.Command, args []string) error {
 	select {
 	case <-once.done:
 	case <-p.Done():
+	case <-stopped.Done():
+		p.Kill()
+		<-p.Done() // so that nothing of it stays
 	}
 	overdue.Stop()
 	leave, stop := context.WithTimeout(context.Background(), grace)

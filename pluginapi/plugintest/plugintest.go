@@ -180,6 +180,19 @@ func configure(t testing.TB, client handlerpb.HandlerClient, config any) error {
 	if err != nil {
 		t.Fatalf("plugintest: config: %v", err)
 	}
+	described, err := client.Describe(context.Background(), &handlerpb.DescribeRequest{})
+	if err != nil {
+		t.Fatalf("plugintest: describe: %v", err)
+	}
+	if schema := pluginapi.DecodeInfo(described).Config; schema != nil { // as throttlerd does
+		c, err := pluginapi.NewConfig(object)
+		if err != nil {
+			t.Fatalf("plugintest: config: %v", err)
+		}
+		if err := pluginapi.CheckConfig(schema, c); err != nil {
+			return err
+		}
+	}
 	response, err := client.Configure(context.Background(), &handlerpb.ConfigureRequest{Config: object})
 	if err != nil {
 		t.Fatalf("plugintest: configure: %v", err)

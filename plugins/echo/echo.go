@@ -30,9 +30,11 @@ func (e *echo) Describe() pluginapi.Info {
 
 // Configure takes the script for every task.
 func (e *echo) Configure(_ context.Context, c pluginapi.Config) error {
-	if err := c.Decode(&e.script); err != nil {
+	var s script
+	if err := c.Decode(&s); err != nil {
 		return err
 	}
+	e.script = s
 	if e.script.Journal == "" {
 		return nil
 	}

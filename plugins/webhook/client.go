@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"time"
@@ -19,12 +18,11 @@ const maxIdle = 256
 // newClient returns a client that connects where g lets it, follows no redirect, asks no
 // proxy of the environment, and bounds what the timeout of a delivery does not.
 func newClient(g guard, secure *tls.Config) *http.Client {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: g.control}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			Proxy:                  nil,
-			DialContext:            dialer.DialContext,
+			DialContext:            g.dial,
 			TLSHandshakeTimeout:    5 * time.Second,
 			TLSClientConfig:        secure,
 			MaxResponseHeaderBytes: 64 << 10,

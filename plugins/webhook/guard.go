@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // guard refuses connections to addresses that are not public: a URL, or the DNS behind
@@ -26,6 +31,7 @@ var special = []struct {
 	{netip.MustParsePrefix("100.64.0.0/10"), "shared, RFC 6598"},
 	{netip.MustParsePrefix("127.0.0.0/8"), "loopback, RFC 1122"},
 	{netip.MustParsePrefix("169.254.0.0/16"), "link-local, RFC 3927"},
+	{netip.MustParsePrefix("168.63.129.16/32"), "the host of an Azure machine"},
 	{netip.MustParsePrefix("172.16.0.0/12"), "private, RFC 1918"},
 	{netip.MustParsePrefix("192.0.0.0/24"), "protocol assignments, RFC 6890"},
 	{netip.MustParsePrefix("192.0.2.0/24"), "documentation, RFC 5737"},
@@ -52,6 +58,9 @@ var special = []struct {
 	{netip.MustParsePrefix("ff00::/8"), "multicast, RFC 4291"},
 }
 
+// global are the addresses of IPv6 that are given out.
+var global = netip.MustParsePrefix("2000::/3")
+
 // nat64 holds an IPv4 address in its last four bytes.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
@@ -65,13 +74,25 @@ func (e *refusedError) Error() string {
 	return fmt.Sprintf("%s is not public (%s); allow_cidrs would have to name its network", e.addr, e.what)
 }
 
-// control is a net.Dialer's: it sees each address before it is connected to.
-func (g guard) control(_, address string, _ syscall.RawConn) error {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return fmt.Errorf("dial %q: not an address: %w", address, err)
+// dial connects to the first address of a name that is public and answers. Its error is a
+// *refusedError if none is public.
+func (g guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	public := atomic.Bool{}
+	dialer := net.Dialer{Timeout: 5 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(address)
+		if err == nil {
+			err = g.check(at.Addr())
+		}
+		if err == nil {
+			public.Store(true)
+		}
+		return err
+	}}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if _, refused := errors.AsType[*refusedError](err); refused && public.Load() {
+		return nil, fmt.Errorf("dial %s: none of its public addresses can be reached", address)
 	}
-	return g.check(at.Addr())
+	return conn, err
 }
 
 func (g guard) check(addr netip.Addr) error {
@@ -87,6 +108,9 @@ func (g guard) check(addr netip.Addr) error {
 		if s.prefix.Contains(plain) {
 			return &refusedError{addr, s.what}
 		}
+	}
+	if plain.Is6() && !global.Contains(plain) {
+		return &refusedError{addr, "not global unicast, RFC 4291"}
 	}
 	return nil
 }

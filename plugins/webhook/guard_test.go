@@ -53,7 +53,7 @@ func TestAllowedAddresses(t *testing.T) {
 	for addr, want := range map[string]bool{
 		"8.8.8.8": true, "1.1.1.1": true, "172.32.0.1": true, "100.128.0.1": true, "2606:4700::1111": true, "2a00:1450::1": true,
 		"64:ff9b::8.8.8.8": true, "10.1.2.3": true, "::ffff:10.1.2.3": true, "64:ff9b::10.1.2.3": true, "fd00::7": true,
-		"10.2.0.1": false, "127.0.0.1": false, "fc00::1": false,
+		"4000::1": false, "1::1": false, "fe00::1": false, "::ffff:0:7f00:1": false, "168.63.129.16": false, "10.2.0.1": false, "127.0.0.1": false, "fc00::1": false,
 	} {
 		err := private.check(netip.MustParseAddr(addr))
 		if (err == nil) != want {

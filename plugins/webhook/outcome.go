@@ -25,7 +25,7 @@ const (
 // A 503 without Retry-After is an upstream in trouble and not one that asks to
 // slow down, so it is retried like any 5xx; a 429 always throttles.
 func (w *webhook) outcome(req *http.Request, resp *http.Response, body []byte) error {
-	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+	if delivered(resp) {
 		return nil
 	}
 	err := describeError(req, errors.New(resp.Status+excerpt(body)))
@@ -43,13 +43,12 @@ func (w *webhook) outcome(req *http.Request, resp *http.Response, body []byte) e
 
 // excerpt is the beginning of what an upstream says of a failure.
 func excerpt(body []byte) string {
-	const most = 300
-	text := strings.ToValidUTF8(string(body[:min(len(body), most)]), "")
+	text := strings.ToValidUTF8(string(body[:min(len(body), maxExcerpt)]), "")
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 	if text == "" {
 		return ""
 	}
-	if len(body) > most {
+	if len(body) > maxExcerpt {
 		text += "…"
 	}
 	return ": " + text
@@ -100,10 +99,8 @@ func (w *webhook) unreachable(ctx context.Context, req *http.Request, err error)
 	return describeError(req, err)
 }
 
-// describeError says what was asked for, without the query of the URL, which may hold a
-// secret.
+// describeError says what was asked for, without path and query of the URL: with many a
+// service they are a secret.
 func describeError(req *http.Request, err error) error {
-	u := *req.URL
-	u.RawQuery, u.Fragment = "", ""
-	return fmt.Errorf("%s %s: %w", req.Method, u.String(), err)
+	return fmt.Errorf("%s %s://%s: %w", req.Method, req.URL.Scheme, req.URL.Host, err)
 }

@@ -33,7 +33,7 @@ func (w *webhook) report(t *pluginapi.Task, resp *http.Response) {
 // ("default";r=50;t=30) and its earlier one (limit=100, remaining=50, reset=30), else the
 // pairs of headers that are in use beside it.
 func quotas(h http.Header, now time.Time) []quota {
-	if list := structured(h.Values("RateLimit")); len(list) > 0 {
+	if list := structured(h.Values("RateLimit"), windows(h.Values("RateLimit-Policy"))); len(list) > 0 {
 		return list
 	}
 	var list []quota
@@ -44,7 +44,7 @@ func quotas(h http.Header, now time.Time) []quota {
 		{"X-RateLimit-Remaining-Requests", "X-RateLimit-Reset-Requests"},
 	} {
 		remaining, err := strconv.ParseFloat(h.Get(names[0]), 64)
-		if err != nil || remaining < 0 || remaining > 1e9 {
+		if err != nil || !(remaining >= 0 && remaining <= 1e9) { // nor a NaN
 			continue
 		}
 		list = append(list, quota{int64(remaining), resetIn(h.Get(names[1]), now)})
@@ -52,7 +52,9 @@ func quotas(h http.Header, now time.Time) []quota {
 	return list
 }
 
-func structured(values []string) []quota {
+// structured reads RateLimit. A quota that does not tell its reset has the window of its
+// policy, if that is known.
+func structured(values []string, windows map[string]time.Duration) []quota {
 	if len(values) == 0 {
 		return nil
 	}
@@ -65,7 +67,8 @@ func structured(values []string) []quota {
 			}
 			remaining, known := item.Params.Get("r")
 			if n, ok := remaining.(int64); known && ok && n >= 0 {
-				q := quota{remaining: n}
+				name, _ := item.Value.(string)
+				q := quota{remaining: n, reset: windows[name]}
 				if t, known := item.Params.Get("t"); known {
 					seconds, _ := t.(int64)
 					q.reset = bounded(seconds)
@@ -86,6 +89,27 @@ func structured(values []string) []quota {
 		return []quota{{n, bounded(seconds)}}
 	}
 	return nil
+}
+
+// windows reads RateLimit-Policy: for how long each policy counts, by its name.
+func windows(values []string) map[string]time.Duration {
+	items, err := httpsfv.UnmarshalList(values)
+	if err != nil {
+		return nil
+	}
+	out := make(map[string]time.Duration)
+	for _, member := range items {
+		item, ok := member.(httpsfv.Item)
+		if !ok {
+			continue
+		}
+		name, named := item.Value.(string)
+		w, _ := item.Params.Get("w")
+		if seconds, ok := w.(int64); ok && named {
+			out[name] = bounded(seconds)
+		}
+	}
+	return out
 }
 
 func number(dict *httpsfv.Dictionary, name string) (int64, bool) {

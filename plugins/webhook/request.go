@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,18 +17,70 @@ import (
 	"github.com/throttlerd/throttlerd/pluginapi"
 )
 
-// Headers of a task that replace what the config says, where allow_override lets them.
-const (
-	overrideURL    = "webhook-url"
-	overrideMethod = "webhook-method"
-	overrideHeader = "webhook-header-" // and the name of a header
-)
+// override is what the headers of a task replace of the config, where allow_override lets
+// them.
+type override struct {
+	url, method string
+	headers     map[string]string
+}
+
+// overrideOf reads the headers of a task that begin with webhook-: webhook-url,
+// webhook-method, and webhook-header-NAME. Their case does not matter, as in HTTP.
+func (w *webhook) overrideOf(t *pluginapi.Task) (override, error) {
+	o := override{headers: map[string]string{}}
+	for _, given := range slices.Sorted(maps.Keys(t.Headers)) {
+		what, ours := strings.CutPrefix(strings.ToLower(given), "webhook-")
+		if !ours {
+			continue
+		}
+		value := t.Headers[given]
+		name, isHeader := strings.CutPrefix(what, "header-")
+		to := &o.url
+		switch {
+		case isHeader:
+			what = "headers"
+		case what == "method":
+			to = &o.method
+		case what != "url":
+			return o, fmt.Errorf("the task has the header %q; known are webhook-url, webhook-method and webhook-header-NAME", given)
+		}
+		if !slices.Contains(w.settings.AllowOverride, what) {
+			return o, fmt.Errorf("the task has the header %q, but allow_override of the handler does not hold %q", given, what)
+		}
+		if isHeader {
+			if err := checkHeader(name, value); err != nil {
+				return o, fmt.Errorf("header %q of the task: %w", given, err)
+			}
+			name = http.CanonicalHeaderKey(name)
+		}
+		_, twice := o.headers[name]
+		if isHeader && twice || !isHeader && *to != "" {
+			return o, fmt.Errorf("the task has the header %q twice, in letters of another case", given)
+		}
+		if isHeader {
+			o.headers[name] = value
+		} else {
+			*to = value
+		}
+	}
+	return o, nil
+}
 
 // request makes the request of one attempt. An error is one that no retry can help.
 func (w *webhook) request(ctx context.Context, t *pluginapi.Task) (*http.Request, error) {
-	target, method, err := w.destination(t)
+	o, err := w.overrideOf(t)
 	if err != nil {
 		return nil, err
+	}
+	target := w.target
+	if o.url != "" {
+		if target, err = parseTarget(o.url); err != nil {
+			return nil, fmt.Errorf("header webhook-url of the task %w", err)
+		}
+	}
+	method := cmp.Or(o.method, w.settings.Method)
+	if err := checkMethod(method); err != nil {
+		return nil, fmt.Errorf("header webhook-method of the task: %w", err)
 	}
 	body, contentType, err := w.body(t)
 	if err != nil {
@@ -39,72 +93,32 @@ func (w *webhook) request(ctx context.Context, t *pluginapi.Task) (*http.Request
 	h := req.Header
 	h.Set("Content-Type", contentType)
 	h.Set("User-Agent", "throttlerd-webhook/"+version)
-	if target.Host == w.target.Host { // they may hold what is for that host alone
+	if origin(target) == origin(w.target) { // they may hold what is for that server alone
 		for name, value := range w.settings.Headers {
 			h.Set(name, value)
 		}
 	}
-	if err := w.taskHeaders(h, t); err != nil {
-		return nil, err
+	for name, value := range o.headers {
+		h.Set(name, value)
 	}
-	now := time.Now()
+	now, id := time.Now(), messageID(t.ID)
 	h.Set("Accept-Encoding", "gzip")
 	h.Set("Idempotency-Key", t.IdempotencyKey())
-	h.Set("Webhook-Id", t.IdempotencyKey())
+	h.Set("Webhook-Id", id)
 	h.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
 	if len(w.secrets) > 0 {
-		h.Set("Webhook-Signature", signature(w.secrets, t.IdempotencyKey(), now, body))
+		h.Set("Webhook-Signature", signature(w.secrets, id, now, body))
 	}
 	return req, nil
 }
 
-// destination is where and how to deliver, the task's own word first.
-func (w *webhook) destination(t *pluginapi.Task) (*url.URL, string, error) {
-	target, method := w.target, w.settings.Method
-	if raw, given := t.Headers[overrideURL]; given {
-		if err := w.mayOverride("url", overrideURL); err != nil {
-			return nil, "", err
-		}
-		var err error
-		if target, err = parseTarget(raw); err != nil {
-			return nil, "", fmt.Errorf("header %q of the task %w", overrideURL, err)
-		}
+// origin is the server that a URL is of: scheme, host and port.
+func origin(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	if given, ok := t.Headers[overrideMethod]; ok {
-		if err := w.mayOverride("method", overrideMethod); err != nil {
-			return nil, "", err
-		}
-		if checkMethod(given) != nil {
-			return nil, "", fmt.Errorf("header %q of the task is %q; it must be POST, PUT, PATCH, DELETE or GET", overrideMethod, given)
-		}
-		method = given
-	}
-	return target, method, nil
-}
-
-// taskHeaders adds those that the task sets.
-func (w *webhook) taskHeaders(h http.Header, t *pluginapi.Task) error {
-	for given, value := range t.Headers {
-		name, ok := strings.CutPrefix(given, overrideHeader)
-		if !ok {
-			continue
-		}
-		if err := w.mayOverride("headers", given); err != nil {
-			return err
-		}
-		if err := checkHeader(name, value); err != nil {
-			return fmt.Errorf("header %q of the task: %w", given, err)
-		}
-		h.Set(name, value)
-	}
-	return nil
-}
-
-func (w *webhook) mayOverride(what, header string) error {
-	if slices.Contains(w.settings.AllowOverride, what) {
-		return nil
-	}
-	return fmt.Errorf("the task has the header %q, but allow_override of the handler does not hold %q", header, what)
+	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }
 
 // event is a CloudEvents 1.0 event in structured mode.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -17,11 +18,20 @@ const (
 	// maxDrain is how much of a body that nobody wants is read, so that its connection
 	// can be used again.
 	maxDrain = 256 << 10
+	// maxExcerpt is how much of the body of a failure is told.
+	maxExcerpt = 300
 )
 
-// readBody returns the beginning of the body, inflated: one byte more than a result may
-// have, so that a longer one is known. What a small body grows to is bounded by that.
+// readBody returns the beginning of the body, inflated: one byte more than is wanted of
+// it, so that a longer one is known. What a small body grows to is bounded by that. A
+// failure is not kept waiting for the words that come with it.
 func readBody(resp *http.Response) ([]byte, error) {
+	most := maxResult
+	drain := func() *time.Timer { return time.AfterFunc(time.Second, func() { resp.Body.Close() }) }
+	if !delivered(resp) {
+		most = maxExcerpt
+		defer drain().Stop()
+	}
 	body := io.Reader(resp.Body)
 	switch encoding := strings.ToLower(resp.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
@@ -37,10 +47,14 @@ func readBody(resp *http.Response) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("the reply is encoded as %q, which was not asked for", encoding)
 	}
-	text, err := io.ReadAll(io.LimitReader(body, maxResult+1))
+	text, err := io.ReadAll(io.LimitReader(body, int64(most)+1))
+	defer drain().Stop()
 	io.CopyN(io.Discard, resp.Body, maxDrain)
 	return text, err
 }
+
+// delivered tells whether a reply says so.
+func delivered(resp *http.Response) bool { return resp.StatusCode >= 200 && resp.StatusCode < 300 }
 
 // kept are the headers of a reply that a result has.
 var kept = []string{"Content-Type", "Location", "Etag", "Retry-After", "X-Request-Id", "Request-Id", "X-Correlation-Id", "Traceparent"}
@@ -78,8 +92,8 @@ func result(resp *http.Response, body []byte, torn bool) []byte {
 func (r *reply) setBody(body []byte) {
 	r.Body, r.Base64 = nil, nil
 	text := body
-	if r.Truncated { // perhaps within a character
-		text = bytes.TrimRightFunc(text, func(c rune) bool { return c == utf8.RuneError })
+	if r.Truncated {
+		text = wholeRunes(body)
 	}
 	switch {
 	case len(body) == 0:
@@ -90,6 +104,19 @@ func (r *reply) setBody(body []byte) {
 	default:
 		r.Base64 = body
 	}
+}
+
+// wholeRunes leaves out the beginning of a character at the end.
+func wholeRunes(b []byte) []byte {
+	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
+		if tail := b[len(b)-i:]; utf8.RuneStart(tail[0]) {
+			if !utf8.FullRune(tail) {
+				return b[:len(b)-i]
+			}
+			break
+		}
+	}
+	return b
 }
 
 func encode(v any) []byte {

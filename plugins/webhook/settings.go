@@ -22,7 +22,7 @@ import (
 type settings struct {
 	URL     string            `hcl:"url" doc:"where to deliver to"`
 	Method  string            `hcl:"method" default:"POST" doc:"POST, PUT, PATCH, DELETE or GET"`
-	Headers map[string]string `hcl:"headers,optional" doc:"sent with each delivery to the host of url"`
+	Headers map[string]string `hcl:"headers,optional" sensitive:"true" doc:"sent with each delivery to the server of url"`
 	Timeout time.Duration     `hcl:"timeout" default:"15s" doc:"of one delivery"`
 
 	Envelope string `hcl:"envelope" default:"none" doc:"none: the body is the payload; cloudevents: a CloudEvents 1.0 event around it"`
@@ -47,12 +47,17 @@ func (w *webhook) Configure(_ context.Context, c pluginapi.Config) error {
 	if err := c.Decode(&s); err != nil {
 		return err
 	}
+	secrets, secretErr := readSecrets(s)
+	allowed, cidrErr := parseCIDRs(s.AllowCIDRs)
 	target, urlErr := parseTarget(s.URL)
+	if urlErr == nil {
+		if addr, err := netip.ParseAddr(target.Hostname()); err == nil { // told before the first task
+			urlErr = guard{allowed}.check(addr)
+		}
+	}
 	if urlErr != nil {
 		urlErr = pluginapi.BadAttribute("url", urlErr.Error())
 	}
-	secrets, secretErr := readSecrets(s)
-	allowed, cidrErr := parseCIDRs(s.AllowCIDRs)
 	tls, tlsErr := tlsConfig(s)
 	err := errors.Join(urlErr, checkMethod(s.Method), checkHeaders(s.Headers), checkTimeout(s.Timeout), checkEnvelope(s.Envelope),
 		secretErr, checkOverride(s.AllowOverride), cidrErr, tlsErr)
@@ -76,7 +81,7 @@ var reserved = map[string]bool{
 func parseTarget(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, fmt.Errorf("is not a URL: %w", errors.Unwrap(err))
+		return nil, errors.New("is not a URL") // what is wrong may quote a password
 	}
 	switch {
 	case (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
@@ -163,6 +168,9 @@ func parseCIDRs(texts []string) ([]netip.Prefix, error) {
 		p, err := netip.ParsePrefix(text)
 		if err != nil || p != p.Masked() {
 			return nil, pluginapi.BadAttribute("allow_cidrs", fmt.Sprintf("%q is no network, such as 10.1.0.0/16", text))
+		}
+		if p.Addr().Is4In6() || nat64.Overlaps(p) && p.Bits() >= nat64.Bits() {
+			return nil, pluginapi.BadAttribute("allow_cidrs", fmt.Sprintf("%q stands for addresses of IPv4; write those", text))
 		}
 		list = append(list, p)
 	}

@@ -70,6 +70,10 @@ func decodeSecret(word string) ([]byte, error) {
 	return key, nil
 }
 
+// messageID is the task's id with a tilde, which no id has, for each full stop: a signed
+// text is "id.timestamp.body", and only an id without one can be told apart from the rest.
+func messageID(task string) string { return strings.ReplaceAll(task, ".", "~") }
+
 // signature is that of the Standard Webhooks specification, one for each key.
 // https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 func signature(keys [][]byte, id string, at time.Time, body []byte) string {

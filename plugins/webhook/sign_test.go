@@ -40,6 +40,9 @@ func TestSignature(t *testing.T) {
 			seen := 0
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				seen++
+				if id := r.Header.Get("Webhook-Id"); id != "order~4711~1900000000" {
+					t.Errorf("the id %s has full stops", id)
+				}
 				body, _ := io.ReadAll(r.Body)
 				for _, secret := range append(c.valid, c.invalid...) {
 					hook, err := standardwebhooks.NewWebhook(secret)
@@ -67,7 +70,7 @@ func TestSignature(t *testing.T) {
 				}
 				config["secret_file"] = file
 			}
-			plugintest.Run(t, &webhook{}, config, pluginapi.Task{ID: "order-4711", Payload: []byte(`{"a":1}`)}).Want(pluginapi.Done, "200")
+			plugintest.Run(t, &webhook{}, config, pluginapi.Task{ID: "order.4711.1900000000", Payload: []byte(`{"a":1}`)}).Want(pluginapi.Done, "200")
 			if seen != 1 {
 				t.Errorf("%d deliveries", seen)
 			}

@@ -300,14 +300,48 @@ func TestOverrides(t *testing.T) {
 	}
 	for header, value := range map[string]string{
 		"webhook-url": "ftp://x/", "webhook-method": "TRACE", "webhook-header-Host": "evil", "webhook-header-Transfer-Encoding": "chunked",
-		"webhook-header-webhook-signature": "v1,x", "webhook-header-Bad Name": "x", "webhook-header-": "x", "webhook-header-Connection": "close",
+		"webhook-header-webhook-signature": "v1,x", "webhook-header-Bad Name": "x", "webhook-header-": "x", "webhook-header-Connection": "close", "webhook-id": "x",
 	} {
 		run(all, map[string]string{header: value}).Want(pluginapi.FailedForGood, header)
 		if got != nil {
 			t.Errorf("%s: %s was delivered", header, value)
 		}
 	}
+	run(nil, map[string]string{"WEBHOOK-URL": home.URL}).Want(pluginapi.FailedForGood, "allow_override")
+	twice := map[string]string{"webhook-header-X-A": "1", "webhook-header-x-a": "2"}
+	run(all, twice).Want(pluginapi.FailedForGood, "twice")
 	run(all, map[string]string{"webhook-url": "http://10.1.2.3/"}).Want(pluginapi.FailedForGood, "10.1.2.3 is not public")
+}
+
+// What is for one server goes to no other, however alike its name.
+func TestOrigin(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://Hooks.example.com/a": "https://hooks.example.com:443", "https://hooks.example.com:443": "https://hooks.example.com:443",
+		"http://hooks.example.com/": "http://hooks.example.com:80", "https://hooks.example.com:8443/": "https://hooks.example.com:8443",
+	} {
+		u, err := parseTarget(text)
+		if err != nil || origin(u) != want {
+			t.Errorf("%s: %s, %v", text, origin(u), err)
+		}
+	}
+}
+
+// A 429 is passed on though its body never ends.
+func TestFailureDoesNotWaitForItsBody(t *testing.T) {
+	release := make(chan struct{})
+	began := time.Now()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3")
+		w.WriteHeader(http.StatusTooManyRequests)
+		w.(http.Flusher).Flush()
+		<-release
+	}))
+	defer server.Close()
+	defer close(release)
+	r := plugintest.Run(t, &webhook{}, local(server.URL, "timeout", "1m"), pluginapi.Task{})
+	if r.Outcome != pluginapi.SlowedDown || r.Delay != 3*time.Second || time.Since(began) > 20*time.Second {
+		t.Errorf("%s after %s", r.Outcome, time.Since(began))
+	}
 }
 
 func TestBadConfig(t *testing.T) {
@@ -317,6 +351,7 @@ func TestBadConfig(t *testing.T) {
 		{`{"url": "ftp://x/"}`, "url", "must be absolute"},
 		{`{"url": "http://a b/"}`, "url", "is not a URL"},
 		{`{"url": "https://u:p@x/"}`, "url", "must not hold a user name"},
+		{`{"url": "https://10.0.0.1/"}`, "url", "allow_cidrs would have to name its network"},
 		{`{"url": "https://0x7f.1/"}`, "url", "in disguise"},
 		{`{"url": "https://x/", "timeout": "0s"}`, "timeout", "more than 0"},
 		{`{"url": "https://x/", "timeuot": "5s"}`, "timeuot", `did you mean "timeout"?`},
@@ -327,6 +362,8 @@ func TestBadConfig(t *testing.T) {
 		{`{"url": "https://x/", "headers": {"host": "y"}}`, "headers", "cannot be set"},
 		{`{"url": "https://x/", "allow_override": ["body"]}`, "allow_override", "url, method and headers"},
 		{`{"url": "https://x/", "allow_cidrs": ["10.0.0.1"]}`, "allow_cidrs", "is no network"},
+		{`{"url": "https://x/", "allow_cidrs": ["::ffff:10.0.0.0/104"]}`, "allow_cidrs", "addresses of IPv4"},
+		{`{"url": "https://x/", "allow_cidrs": ["64:ff9b::/96"]}`, "allow_cidrs", "addresses of IPv4"},
 		{`{"url": "https://x/", "ca_file": "/no/such"}`, "ca_file", "no such file"},
 		{`{"url": "https://x/", "cert_file": "/no/such", "key_file": "/no/such"}`, "cert_file", "cannot be used"},
 		{`{"url": "https://x/", "cert_file": "/no/such"}`, "", "belong together"},

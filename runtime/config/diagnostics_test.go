@@ -26,7 +26,7 @@ func TestHandlerDiagnosticPointsAtTheAttribute(t *testing.T) {
 		{"unknown", "url", `Handler "unknown" rejects its config: url: must be text.`},
 	}
 	for _, tt := range tests {
-		d := c.HandlerDiagnostic(tt.handler, tt.attribute, "must be text", false)
+		d := c.HandlerDiagnostic(tt.handler, tt.attribute, "must be text")
 		if got := text(t, d); !d.HasErrors() || !strings.Contains(got, tt.want) || !strings.Contains(got, "must be text.") {
 			t.Errorf("%s %s:\n%s", tt.handler, tt.attribute, got)
 		}
@@ -39,7 +39,7 @@ func TestHandlerDiagnosticPointsAtTheAttribute(t *testing.T) {
 func TestAppendKeepsOrderAndLines(t *testing.T) {
 	c := mustLoad(t, twoHandlers)
 	var none Diagnostics
-	d := none.Append(c.HandlerDiagnostic("echo", "", "second", false)).Append(c.HandlerDiagnostic("hook", "url", "first", false))
+	d := none.Append(c.HandlerDiagnostic("echo", "", "second")).Append(c.HandlerDiagnostic("hook", "url", "first"))
 	got := text(t, d)
 	if d.Len() != 2 || strings.Index(got, "first") > strings.Index(got, "second") || strings.Contains(got, "not available") {
 		t.Error(got)

@@ -130,17 +130,23 @@ func (d *decoder) pluginConfig(b *configBlock) (json.RawMessage, map[string]hcl.
 
 // HandlerDiagnostic is a handler's complaint about its config block, such as a
 // plugin's about the attribute "url", as a diagnostic at that attribute. With an
-// attribute that is not in the file, or "", it is at the config block. The value of a
-// sensitive one is not shown with it, nor with any later diagnostic.
-func (c *Config) HandlerDiagnostic(handler, attribute, message string, sensitive bool) Diagnostics {
-	if at, ok := c.origin.handlers[handler].attributes[attribute]; ok && sensitive {
-		hide(c.origin.files[at.Filename], at)
-	}
+// attribute that is not in the file, or "", it is at the config block.
+func (c *Config) HandlerDiagnostic(handler, attribute, message string) Diagnostics {
 	detail := fmt.Sprintf("Handler %q rejects its config: %s", handler, message)
 	if attribute != "" {
 		detail = fmt.Sprintf("Handler %q rejects its config: %s: %s", handler, attribute, message)
 	}
 	return c.handlerDiagnostic("Handler config rejected", handler, attribute, detail)
+}
+
+// HideAttributes keeps the values of attributes of a handler's config block out of all
+// diagnostics that are made from here on: they are secrets.
+func (c *Config) HideAttributes(handler string, names []string) {
+	for _, name := range names {
+		if at, ok := c.origin.handlers[handler].attributes[name]; ok {
+			hide(c.origin.files[at.Filename], at)
+		}
+	}
 }
 
 // hide overwrites the value of an attribute in the copy of its file that diagnostics show.

@@ -39,8 +39,8 @@ func parseReattach(text string) (map[string]*Reattach, error) {
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		r := raw[name]
 		network := r.Addr.Network
-		if network != "unix" && network != "tcp" || r.Addr.String == "" || r.Protocol != "grpc" {
-			return nil, fmt.Errorf("handler %q: it needs the protocol grpc and an address of the network unix or tcp", name)
+		if network != "unix" && network != "tcp" || r.Addr.String == "" || r.Protocol != "grpc" || r.ProtocolVersion != 1 {
+			return nil, fmt.Errorf("handler %q: it needs the protocol grpc in version 1 and an address of the network unix or tcp", name)
 		}
 		out[name] = &Reattach{network, r.Addr.String, r.Pid}
 	}

@@ -89,7 +89,7 @@ func TestNothingPrintsThePassword(t *testing.T) {
 	}
 	for _, s := range []string{
 		c.String(), fmt.Sprintf("%v|%+v|%#v|%s", c, c, c, c), fmt.Sprintf("%v|%+v|%#v", c.Redis, c.Redis, c.Redis),
-		fmt.Sprintf("%+v", *c), string(asJSON), c.HandlerDiagnostic("x", "", "y", false).Error(),
+		fmt.Sprintf("%+v", *c), string(asJSON), c.HandlerDiagnostic("x", "", "y").Error(),
 	} {
 		if strings.Contains(s, "hunter2") {
 			t.Errorf("shows the password: %s", s)

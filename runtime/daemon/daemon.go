@@ -203,13 +203,16 @@ func CheckPlugins(ctx context.Context, c *config.Config, log hclog.Logger) confi
 
 // StartDiagnostics turns what kept a plugin from starting into diagnostics.
 func StartDiagnostics(c *config.Config, handler string, err error) config.Diagnostics {
+	if start, ok := errors.AsType[*pluginhost.StartError](err); ok {
+		c.HideAttributes(handler, start.Secrets)
+	}
 	var refused pluginhost.ConfigErrors
 	if !errors.As(err, &refused) {
 		return c.HandlerStartDiagnostic(handler, err.Error())
 	}
 	var all config.Diagnostics
 	for _, e := range refused {
-		all = all.Append(c.HandlerDiagnostic(handler, e.Attribute, e.Message, e.Sensitive))
+		all = all.Append(c.HandlerDiagnostic(handler, e.Attribute, e.Message))
 	}
 	return all
 }

@@ -3,7 +3,6 @@ package pluginhost
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
@@ -14,7 +13,6 @@ import (
 type ConfigError struct {
 	Attribute string // empty: the block as a whole
 	Message   string
-	Sensitive bool // the attribute holds a secret
 }
 
 func (e *ConfigError) Error() string {
@@ -39,14 +37,14 @@ func (e ConfigErrors) Unwrap() []error {
 	return errs
 }
 
-// refusals are what a plugin has against its config block, which is of this schema.
-func refusals(refused []*handlerpb.AttributeError, schema []pluginapi.Attribute) error {
+// refusals are what a plugin has against its config block.
+func refusals(refused []*handlerpb.AttributeError) error {
 	if len(refused) == 0 {
 		return nil
 	}
 	errs := make(ConfigErrors, len(refused))
 	for i, r := range refused {
-		errs[i] = &ConfigError{Attribute: r.Attribute, Message: r.Message, Sensitive: isSensitive(schema, r.Attribute)}
+		errs[i] = &ConfigError{Attribute: r.Attribute, Message: r.Message}
 	}
 	return errs
 }
@@ -61,11 +59,7 @@ func checkConfig(schema []pluginapi.Attribute, object []byte) error {
 	if err != nil {
 		return ConfigErrors{{Message: err.Error()}}
 	}
-	return refusals(pluginapi.EncodeConfigError(pluginapi.CheckConfig(schema, config)), schema)
-}
-
-func isSensitive(schema []pluginapi.Attribute, name string) bool {
-	return slices.ContainsFunc(schema, func(a pluginapi.Attribute) bool { return a.Sensitive && a.Name == name })
+	return refusals(pluginapi.EncodeConfigError(pluginapi.CheckConfig(schema, config)))
 }
 
 // StartError says why a plugin did not start and what to do about it.
@@ -74,6 +68,7 @@ type StartError struct {
 	Path    string
 	Reason  string   // what was wrong, and what would be right
 	Stderr  []string // its last lines on stderr
+	Secrets []string // attributes of its config block that the plugin has declared to be secrets
 	Err     error    // the cause; errors.Is and errors.As see it
 }
 

@@ -17,6 +17,11 @@ import (
 // the process, an error that a user can act on. The process has ended.
 func (p *Process) explainStart(ctx context.Context, err error) error {
 	e := &StartError{Handler: p.spec.Handler, Path: p.spec.Path, Err: err, Stderr: p.stderr.last()}
+	for _, a := range p.info.Config {
+		if a.Sensitive {
+			e.Secrets = append(e.Secrets, a.Name)
+		}
+	}
 	var refused ConfigErrors
 	switch {
 	case errors.As(err, &refused):

@@ -57,9 +57,9 @@ func Start(ctx context.Context, s Spec, to Sink) (*Process, error) {
 	go p.out.send()
 	if s.Attach == nil {
 		p.watchers.Go(p.watchHealth)
-	}
-	if s.MemoryMax > 0 && p.cage == nil {
-		p.watchers.Go(p.watchMemory)
+		if s.MemoryMax > 0 && p.cage == nil {
+			p.watchers.Go(p.watchMemory)
+		}
 	}
 	go p.finish()
 	return p, nil
@@ -243,7 +243,7 @@ func (p *Process) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
-	if err := refusals(configured.Errors, p.info.Config); err != nil {
+	if err := refusals(configured.Errors); err != nil {
 		return err
 	}
 	stream, err := client.Run(context.Background())

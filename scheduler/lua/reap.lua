@@ -42,7 +42,7 @@ end
 local function forget_worker(worker)
   local indexes = redis.call('HGET', K.WORKER .. worker, 'indexes') or ''
   redis.call('ZREM', K.WORKERS, worker)
-  redis.call('DEL', K.WORKER .. worker, K.RUN .. worker, K.STOP .. worker)
+  redis.call('DEL', K.WORKER .. worker, K.RUN .. worker, K.STOP .. worker, K.PROGRESS .. worker)
   for index in string.gmatch(indexes, '%S+') do
     redis.call('ZREM', K.IDLE .. index, worker)
   end

@@ -23,15 +23,15 @@ func TestNewPlugin(t *testing.T) {
 	if made.Code != 0 || !strings.Contains(made.Stdout, "make -C "+dir) {
 		t.Fatalf("%+v", made)
 	}
-	makeIt := func() {
+	makeIt := func(target string) {
 		t.Helper()
-		cmd := exec.Command("make", "-C", dir)
+		cmd := exec.Command("make", "-C", dir, target)
 		cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	makeIt()
+	makeIt("all")
 	binary, config := filepath.Join(dir, "bin", "hello"), filepath.Join(dir, "config.hcl")
 
 	for _, c := range []struct {
@@ -74,15 +74,15 @@ func TestNewPlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := "type Config struct {\n\tToken string `hcl:\"token,optional\" sensitive:\"true\"`\n"
+	secret := "type Config struct {\n\tToken string `hcl:\"license,optional\" sensitive:\"true\"`\n\tNeeded string `hcl:\"needed\"`\n"
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(strings.Replace(string(by), "type Config struct {\n", secret, 1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	makeIt()
+	makeIt("build")
 	for block, says := range map[string]string{
 		`greetin = "Hello"`:           `did you mean "greeting"?`,
 		`pin = 4711`:                  "unknown attribute",
-		`token = [4711, "hunter2"]`:   "token: must be a string",
+		`license = [4711, "hunter2"]`: "license: must be a string",
 		"token = 5\n greeting = true": "greeting: must be a string, not a bool",
 	} {
 		text := "plugin_dir = \"bin\"\nhandler \"hello\" {\n config {\n " + block + "\n }\n}\n"
@@ -96,6 +96,16 @@ func TestNewPlugin(t *testing.T) {
 		if strings.Contains(r.Stderr, "hunter2") {
 			t.Errorf("a secret is shown:\n%s", r.Stderr)
 		}
+	}
+
+	// a secret beside what is complained about
+	text := "plugin_dir = \"bin\"\nhandler \"hello\" {\n config { license = \"hunter2\" }\n}\n"
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r = proc.Run(t, "validate", "-c", config)
+	if r.Code != 7 || !strings.Contains(r.Stderr, "needed: is required") || !strings.Contains(r.Stderr, "config { license = ***") || strings.Contains(r.Stderr, "hunter2") {
+		t.Errorf("exit %d:\n%s", r.Code, r.Stderr)
 	}
 }
 

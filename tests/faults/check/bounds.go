@@ -14,7 +14,7 @@ var (
 	single   = []string{"clock", "queues", "numbers", "ids", "indexes", "appointments", "expire", "workers", "edits", "l", "sweep"}
 	families = []string{
 		"q:", "tasks:", "wait:", "front:", "later:", "dead:", "ended:", "ends:", "due:", "idle:", "worker:", "run:", "stop:",
-		"owned:", "bulk:", "l:", "lr:", "lx:", "lw:", "limits:", "lane:", "lanefront:", "keys:", "keyready:", "keylater:", "keyfull:", "keystale:",
+		"owned:", "bulk:", "progress:", "l:", "lr:", "lx:", "lw:", "limits:", "lane:", "lanefront:", "keys:", "keyready:", "keylater:", "keyfull:", "keystale:",
 	}
 )
 
@@ -52,7 +52,7 @@ func (c *judge) known(rest string) bool {
 		return false
 	}
 	name := rest[i+1:]
-	switch rest[:i+1] {
+	switch rest[:i+1] { // progress is kept for a minute, whatever becomes of its worker
 	case "worker:", "run:", "stop:":
 		_, ok := c.Now.Workers[name]
 		return ok
