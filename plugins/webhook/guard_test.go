@@ -71,7 +71,7 @@ func TestNamesThatTurn(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
 	defer server.Close()
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
-	asked := dnsServer(t, [4]byte{192, 0, 2, 1}, [4]byte{127, 0, 0, 1})
+	asked := dnsServer(t, []net.IP{net.IPv4(192, 0, 2, 1)}, []net.IP{net.IPv4(127, 0, 0, 1)})
 
 	w := &webhook{}
 	c, err := pluginapi.NewConfig([]byte(`{"url": "http://turning.test.:` + port + `/"}`))
@@ -92,8 +92,23 @@ func TestNamesThatTurn(t *testing.T) {
 	}
 }
 
-// dnsServer answers the default resolver of this test with these addresses in turn.
-func dnsServer(t *testing.T, answers ...[4]byte) *atomic.Int64 {
+// A name with an address that is refused and one that only does not answer may answer
+// later.
+func TestNameWithOneRefusedAddress(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	listener.Close()
+	dnsServer(t, []net.IP{net.IPv4(192, 0, 2, 1), net.IPv4(127, 0, 0, 1)})
+	r := plugintest.Run(t, &webhook{}, local("http://both.test.:"+port+"/"), pluginapi.Task{})
+	r.Want(pluginapi.Failed, "both.test") // in whichever order they are tried
+}
+
+// dnsServer answers the default resolver of this test with these lists of addresses in
+// turn.
+func dnsServer(t *testing.T, answers ...[]net.IP) *atomic.Int64 {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -113,10 +128,12 @@ func dnsServer(t *testing.T, answers ...[4]byte) *atomic.Int64 {
 			a := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true, Authoritative: true}, Questions: q.Questions}
 			if q.Questions[0].Type == dnsmessage.TypeA {
 				turn := asked.Add(1) - 1
-				a.Answers = []dnsmessage.Resource{{
-					Header: dnsmessage.ResourceHeader{Name: q.Questions[0].Name, Class: dnsmessage.ClassINET},
-					Body:   &dnsmessage.AResource{A: answers[turn%int64(len(answers))]},
-				}}
+				for _, ip := range answers[turn%int64(len(answers))] {
+					a.Answers = append(a.Answers, dnsmessage.Resource{
+						Header: dnsmessage.ResourceHeader{Name: q.Questions[0].Name, Class: dnsmessage.ClassINET},
+						Body:   &dnsmessage.AResource{A: [4]byte(ip.To4())},
+					})
+				}
 			}
 			if out, err := a.Pack(); err == nil {
 				conn.WriteTo(out, from)
