@@ -38,6 +38,7 @@ type session struct {
 	wake    chan struct{} // there is something to send
 
 	progress progressList
+	tell     func(Progress) // told, made once for all runs
 }
 
 // Run serves one stream until the host drains or goes away. Then it waits for
@@ -63,6 +64,7 @@ func (s *server) Run(stream runStream) error {
 		runs:   make(map[int64]*run),
 		wake:   make(chan struct{}, 1),
 	}
+	ses.tell = ses.told
 	sent := make(chan error, 1)
 	go func() { sent <- ses.sendResults() }()
 
@@ -108,7 +110,7 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 		r.log.root, r.log.task = ses.server.log, &r.task
 		r.task.Log = &r.log
 		r.ctx.parent, r.ctx.deadline = ctx, r.task.Deadline
-		r.feedback.progress = ses.told
+		r.feedback.progress = ses.tell
 		starting[i] = r
 	}
 	ses.mu.Lock()

@@ -71,6 +71,8 @@ func pluginRunCommand() *cobra.Command {
 	return c
 }
 
+var errInterrupted = errors.New("interrupted; the plugin has been ended")
+
 func (r *oneRun) run(c *cobra.Command, args []string) error {
 	task, err := r.task(c.InOrStdin())
 	if err != nil {
@@ -92,6 +94,9 @@ func (r *oneRun) run(c *cobra.Command, args []string) error {
 	var once collector
 	once.done = make(chan struct{})
 	p, err := pluginhost.Start(ctx, spec, pluginhost.Sink{Results: once.results, Progress: once.told})
+	if stopped.Err() != nil && err != nil {
+		return errInterrupted
+	}
 	if err != nil {
 		if cfg != nil {
 			return show(c, daemon.StartDiagnostics(cfg, r.handler, err))
@@ -109,6 +114,7 @@ func (r *oneRun) run(c *cobra.Command, args []string) error {
 	case <-stopped.Done():
 		p.Kill()
 		<-p.Done() // so that nothing of it stays
+		return errInterrupted
 	}
 	overdue.Stop()
 	leave, stop := context.WithTimeout(context.Background(), grace)

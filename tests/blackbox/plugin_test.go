@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -106,6 +107,34 @@ func TestNewPlugin(t *testing.T) {
 	r = proc.Run(t, "validate", "-c", config)
 	if r.Code != 7 || !strings.Contains(r.Stderr, "needed: is required") || !strings.Contains(r.Stderr, "config { license = ***") || strings.Contains(r.Stderr, "hunter2") {
 		t.Errorf("exit %d:\n%s", r.Code, r.Stderr)
+	}
+}
+
+// Ctrl-C ends the plugin that is being tried, and leaves nothing of it.
+func TestPluginRunInterrupted(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "try") // short, for a socket's path
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	p := proc.StartProgram(t, []string{"TMPDIR=" + dir}, proc.Build(t).Throttlerd, "plugin", "run", "echo", "--payload", `{"sleep":"1m"}`, "--timeout", "2m")
+	proc.Eventually(t, 10*time.Second, "the plugin listens", func() bool {
+		sockets, _ := filepath.Glob(filepath.Join(dir, "*", "plugin*"))
+		return len(sockets) > 0
+	})
+	plugin := proc.Children(p.PID)
+	p.Signal(syscall.SIGINT)
+	if code := p.Wait(10 * time.Second); code != 1 || !strings.Contains(p.Log(), "interrupted") {
+		t.Errorf("exit %d: %s", code, p.Log())
+	}
+	for _, pid := range plugin {
+		if proc.Alive(pid) {
+			t.Errorf("the plugin %d lives on", pid)
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("it leaves %v", left)
 	}
 }
 

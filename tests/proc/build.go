@@ -32,11 +32,7 @@ var (
 // Build returns the binaries, built at the first call of a test run.
 func Build(tb testing.TB) Binaries {
 	tb.Helper()
-	b, err := daemon()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return b
+	return must(tb, daemon)
 }
 
 // Programs is the directory of throttlerd and throttlectl, with the plugins in plugins/.
@@ -49,24 +45,26 @@ func Programs(tb testing.TB) string {
 	return filepath.Dir(b.Throttlerd)
 }
 
-// Rogue is a plugin that misbehaves as it is told.
-func Rogue(tb testing.TB) string {
+// must returns what f does, or fails the test.
+func must[T any](tb testing.TB, f func() (T, error)) T {
 	tb.Helper()
-	path, err := rogue()
+	v, err := f()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return path
+	return v
+}
+
+// Rogue is a plugin that misbehaves as it is told.
+func Rogue(tb testing.TB) string {
+	tb.Helper()
+	return must(tb, rogue)
 }
 
 // NewRogue is its next version, 2.0.0.
 func NewRogue(tb testing.TB) string {
 	tb.Helper()
-	path, err := newRogue()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return path
+	return must(tb, newRogue)
 }
 
 // Main runs the tests of a package that uses Build, and cleans up after them.
@@ -148,11 +146,7 @@ func touch(root string) error {
 // ModuleRoot is the nearest directory above the test's that holds go.mod.
 func ModuleRoot(tb testing.TB) string {
 	tb.Helper()
-	dir, err := root()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return dir
+	return must(tb, root)
 }
 
 func root() (string, error) {

@@ -17,11 +17,7 @@ var nodePlugin = sync.OnceValues(buildNode)
 // binary.
 func Plugin(tb testing.TB, pkg string) string {
 	tb.Helper()
-	dir, err := directory()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	path := filepath.Join(dir, "one", filepath.Base(pkg))
+	path := filepath.Join(must(tb, directory), "one", filepath.Base(pkg))
 	if err := build(filepath.Dir(path)+"/", pkg); err != nil {
 		tb.Fatal(err)
 	}
@@ -32,11 +28,7 @@ func Plugin(tb testing.TB, pkg string) string {
 // dependencies.
 func NodePlugin(tb testing.TB) string {
 	tb.Helper()
-	path, err := nodePlugin()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return path
+	return must(tb, nodePlugin)
 }
 
 func buildNode() (string, error) {
