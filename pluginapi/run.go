@@ -37,6 +37,9 @@ type session struct {
 	closed  bool          // no result will follow
 	wake    chan struct{} // there is something to send
 
+	idle chan *run     // goroutines that have nothing to do wait here
+	over chan struct{} // closed when no run follows
+
 	progress progressList
 	tell     func(Progress) // told, made once for all runs
 }
@@ -63,7 +66,10 @@ func (s *server) Run(stream runStream) error {
 		stream: stream,
 		runs:   make(map[int64]*run),
 		wake:   make(chan struct{}, 1),
+		idle:   make(chan *run),
+		over:   make(chan struct{}),
 	}
+	defer close(ses.over)
 	ses.tell = ses.told
 	sent := make(chan error, 1)
 	go func() { sent <- ses.sendResults() }()
@@ -118,9 +124,26 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 		ses.runs[r.task.Fence] = r
 	}
 	ses.mu.Unlock()
+	ses.running.Add(len(starting))
 	for _, r := range starting {
-		ses.running.Add(1)
-		go ses.execute(r)
+		select {
+		case ses.idle <- r:
+		default:
+			go ses.work(r)
+		}
+	}
+}
+
+// work executes a run, and then others as they come, until none does for a while: the
+// stack of a goroutine that has grown to what the handler needs is used again.
+func (ses *session) work(r *run) {
+	for r != nil {
+		ses.execute(r)
+		select {
+		case r = <-ses.idle:
+		case <-ses.over:
+			return
+		}
 	}
 }
 
