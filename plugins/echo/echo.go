@@ -47,12 +47,13 @@ func (e *echo) Configure(_ context.Context, c pluginapi.Config) error {
 // Handle plays the script and returns the payload. The journal's first line is
 // written before anything else.
 func (e *echo) Handle(ctx context.Context, t *pluginapi.Task) (result []byte, err error) {
-	entered := readClocks()
+	now := time.Now()
 	s, err := e.script.override(t.Payload)
 	if err != nil {
 		return nil, pluginapi.Permanent(err)
 	}
 	if s.Journal != "" {
+		entered := clocksAt(now)
 		if err := e.journals.start(s.Journal, t, entered); err != nil {
 			return nil, err
 		}

@@ -25,6 +25,12 @@ func readClocks() clocks {
 	return clocks{wallUs: time.Now().UnixMicro(), monoNs: mono.Nano()}
 }
 
+// clocksAt is a past instant on both.
+func clocksAt(t time.Time) clocks {
+	c := readClocks()
+	return clocks{wallUs: t.UnixMicro(), monoNs: c.monoNs - time.Since(t).Nanoseconds()}
+}
+
 // entry is one line of a journal.
 type entry struct {
 	Event   string `json:"ev"` // "start" or "finish"
