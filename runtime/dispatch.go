@@ -17,10 +17,30 @@ const (
 
 // dispatch starts runs whose instant has come.
 func (w *Worker) dispatch(runs []*run) {
-	now := time.Now()
-	batches := make(map[*place][]*pluginapi.Task, 1)
 	w.mu.Lock()
 	back := len(w.outcomes)
+	w.begin(runs)
+	back = len(w.outcomes) - back
+	w.mu.Unlock()
+	if back > 0 {
+		w.signal()
+	}
+}
+
+// begin starts runs that have a slot, and those that get one of what ends here at once.
+// Under w.mu.
+func (w *Worker) begin(runs []*run) {
+	now := time.Now()
+	batches := make(map[*place][]*pluginapi.Task, 1)
+	for ; len(runs) > 0; runs = w.released() {
+		w.beginEach(runs, now, batches)
+	}
+	for p, tasks := range batches {
+		p.process.Send(tasks) // under the lock, so that a down event comes before or after
+	}
+}
+
+func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]*pluginapi.Task) {
 	for _, r := range runs {
 		if w.runs[r.grant.Fence] != r {
 			continue // its lease was lost
@@ -49,14 +69,6 @@ func (w *Worker) dispatch(runs []*run) {
 			r.ends = now.Add(r.grant.Timeout)
 			batches[p] = append(batches[p], task(r))
 		}
-	}
-	back = len(w.outcomes) - back
-	for p, tasks := range batches {
-		p.process.Send(tasks) // under the lock, so that a down event comes before or after
-	}
-	w.mu.Unlock()
-	if back > 0 {
-		w.signal()
 	}
 }
 
@@ -87,8 +99,12 @@ func (w *Worker) finish(r *run, o scheduler.Outcome) {
 // drop takes a run off the books and frees its slot. Under w.mu.
 func (w *Worker) drop(r *run) {
 	delete(w.runs, r.grant.Fence)
-	r.h.busy--
-	w.free++
+	if r.slot {
+		r.h.busy--
+		w.free++
+	} else {
+		r.h.ahead--
+	}
 	if p := r.place; p != nil {
 		p.busy--
 		if p.suspect == r {

@@ -25,8 +25,9 @@ const (
 	// pace of late, so that the turns of others come soon where tasks are slow and a
 	// claim need not look at many queues where they are fast.
 	turnLasts = 400 * time.Microsecond
-	// paceOver is the time that the pace of late is taken over.
+	// paceOver is the time that the pace of late is taken over, tripOver the exchanges.
 	paceOver = 100 * time.Millisecond
+	tripOver = 8
 )
 
 // exchange settles outcomes and claims tasks, one round trip at a time, until ctx
@@ -59,6 +60,7 @@ func (w *Worker) exchange(ctx context.Context, ses *scheduler.Session, lost <-ch
 			continue
 		}
 		turn++
+		began := time.Now()
 		call, cancel := context.WithTimeout(context.Background(), callTimeout)
 		granted, stale, settleErr, claimErr := ses.Exchange(call, outcomes, claim)
 		cancel()
@@ -68,6 +70,7 @@ func (w *Worker) exchange(ctx context.Context, ses *scheduler.Session, lost <-ch
 		if errors.Is(claimErr, scheduler.ErrLeaseLost) {
 			return scheduler.ErrLeaseLost
 		}
+		w.took(time.Since(began))
 		unsent, pending, pendingIndexes = nil, nil, nil
 		if settleErr != nil {
 			unsent = outcomes
@@ -117,7 +120,7 @@ func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Cl
 		return outcomes, pending, pendingIndexes, 0
 	}
 	wait := time.Hour
-	if w.closing || w.free <= 0 {
+	if w.closing {
 		w.claiming = false
 		w.checkQuiet()
 		return outcomes, nil, nil, wait
@@ -127,8 +130,12 @@ func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Cl
 	var indexes []*index
 	for i := range w.indexes {
 		ix := w.indexes[(i+turn)%len(w.indexes)]
-		free := ix.h.slots - ix.h.busy
-		if free <= 0 || !ix.h.isUp() {
+		free := max(0, min(ix.h.slots-ix.h.busy, w.free))
+		ahead := 0
+		if ix.more {
+			ahead = w.wantAhead(ix.h, free, now)
+		}
+		if free+ahead <= 0 || !ix.h.isUp() || ahead > 0 && claim != nil {
 			continue
 		}
 		if !ix.want {
@@ -141,11 +148,14 @@ func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Cl
 			}
 		}
 		if claim == nil {
-			claim = &scheduler.Claim{Lookahead: w.o.Lookahead, Most: w.free, Part: w.pace.part(now)}
+			claim = &scheduler.Claim{Lookahead: w.o.Lookahead, Most: w.free, Part: w.part(now), Ahead: ahead}
 		}
 		claim.Slots = append(claim.Slots, scheduler.Slots{Index: ix.name, Free: free})
 		indexes = append(indexes, ix)
 		ix.want, ix.at = false, time.Time{}
+		if ahead > 0 {
+			break // it is asked alone; the others have the next exchange
+		}
 	}
 	w.claiming = claim != nil
 	return outcomes, claim, indexes, wait
@@ -171,7 +181,6 @@ func (w *Worker) someOutcomes() []scheduler.Outcome {
 		n++
 	}
 	out := w.outcomes[:n:n]
-	w.pace.done(n, time.Now())
 	w.outcomes = w.outcomes[n:]
 	if len(w.outcomes) == 0 {
 		w.outcomes = nil
@@ -196,18 +205,21 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 			w.outcomes = append(w.outcomes, scheduler.Outcome{Task: grant.Internal, Fence: grant.Fence, Kind: scheduler.GiveBack, Number: 1})
 			continue
 		}
-		r.h.busy++
-		w.free--
 		w.runs[grant.Fence] = r
-		if grant.StartIn <= 0 {
-			now = append(now, r)
-		} else {
+		switch {
+		case grant.StartIn > 0:
+			r.takeSlot()
 			ahead = append(ahead, r)
+		case w.hasSlot(r.h):
+			r.takeSlot()
+			now = append(now, r)
+		default:
+			w.wait(r)
 		}
 	}
 	for i, ix := range indexes {
 		next := g.Indexes[i]
-		ix.want = ix.want || !next.Idle
+		ix.want, ix.more = ix.want || !next.Idle, next.More
 		if next.In > 0 && next.Mine {
 			ix.at = g.Received.Add(max(next.In-min(early, w.o.Lookahead/2, next.In/2), soonest))
 		}
@@ -219,25 +231,4 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 	if len(now) > 0 {
 		w.dispatch(now)
 	}
-}
-
-// pace is how many tasks end a second, of late. Under Worker.mu.
-type pace struct {
-	perSecond float64
-	at        time.Time
-}
-
-func (p *pace) done(n int, now time.Time) {
-	passed := now.Sub(p.at)
-	if passed <= 0 {
-		return
-	}
-	p.at = now
-	p.perSecond += (float64(n)/passed.Seconds() - p.perSecond) * min(1, passed.Seconds()/paceOver.Seconds())
-}
-
-// part is how many tasks end while a queue has its turn, one at least.
-func (p *pace) part(now time.Time) int {
-	p.done(0, now)
-	return max(1, int(p.perSecond*turnLasts.Seconds()))
 }

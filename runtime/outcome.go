@@ -27,6 +27,8 @@ func (h *handler) results(list []pluginapi.Result) {
 		}
 		w.finish(r, o)
 	}
+	h.pace.done(len(list), time.Now())
+	w.begin(w.released())
 	w.mu.Unlock()
 	w.signal()
 }
@@ -54,15 +56,20 @@ func timedOut(r *run) string {
 	return "timed out after " + r.grant.Timeout.String()
 }
 
-// cancelRun ends the context of a run that the backend has. Under w.mu.
+// cancelRun ends the context of a run that the backend has, or one that waits for a slot.
+// Under w.mu.
 func (w *Worker) cancelRun(r *run, cause error) {
 	if r.cause != nil && r.cause != pluginapi.ErrDraining {
 		return
 	}
 	r.cause = cause
 	r.ends = time.Now() // from here it has the grace to return
-	if r.place != nil {
+	switch {
+	case r.place != nil:
 		r.place.process.Cancel(r.grant.Fence, cause)
+	case !r.slot: // nobody else would come to it soon
+		w.finish(r, w.called(r, scheduler.Outcome{Kind: scheduler.GiveBack, Number: 1}))
+		w.signal()
 	}
 }
 

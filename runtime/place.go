@@ -76,6 +76,7 @@ func (h *handler) down(gone process, err error) {
 			w.finish(r, h.bereft(r, killed, suspect, err))
 		}
 	}
+	w.begin(w.released())
 	w.mu.Unlock()
 	w.signal()
 }

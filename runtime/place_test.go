@@ -37,7 +37,7 @@ func (s *stage) run(n, crashes int) {
 		s.fence++
 		now := time.Now()
 		r := &run{h: s.h, ses: s.w.ses, start: now, notBefore: now, grant: scheduler.Grant{Fence: s.fence, Crashes: crashes, Timeout: time.Minute}}
-		s.h.busy++
+		r.takeSlot()
 		s.w.runs[s.fence] = r
 		s.w.dispatch([]*run{r})
 	}
@@ -77,7 +77,7 @@ func TestTasksAreSpreadOverInstancesAndDieWithTheirOwn(t *testing.T) {
 	s.want("tasks of b, which is alone", len(b.tasks), 6)
 	s.h.down(b, nil)
 	s.kinds()
-	if s.h.isUp() || s.h.busy != 0 || s.w.free != 11 {
+	if s.h.isUp() || s.h.busy != 0 || s.w.free != 0 {
 		t.Errorf("up %v, %d busy, %d free", s.h.isUp(), s.h.busy, s.w.free)
 	}
 	s.run(1, 0)

@@ -68,9 +68,10 @@ type Worker struct {
 	indexes  []*index
 	hash     string        // of the configuration, as it is announced
 	free     int           // slots over all handlers
+	trip     time.Duration // that an exchange takes, of late
+	minding  bool          // minds what waits for a slot
 	closing  bool          // no more claims
 	claiming bool          // one is under way, or waits to be asked again
-	pace     pace          // of late
 	quiet    chan struct{} // closed when no run is left; nil unless a drain waits for it
 }
 
@@ -81,7 +82,10 @@ type handler struct {
 	backend    backend
 	slots      int
 	maxCrashes int
-	busy       int
+	busy       int      // slots that are taken
+	ready      []*run   // may start at once, without a slot yet, in order; some are gone
+	ahead      int      // of ready: those that are not
+	pace       pace     // of late
 	places     []*place // its processes, those that retire too
 	restart    restart  // as somebody asked for it
 }
@@ -91,6 +95,7 @@ type index struct {
 	name string // pool:handler, or pool:handler=queue
 	h    *handler
 	want bool      // claim as soon as a slot is free
+	more bool      // and tasks ahead of the slots
 	at   time.Time // claim then; zero: when told
 }
 
@@ -103,6 +108,7 @@ type run struct {
 	engine int64     // the same by engine time, µs
 	// notBefore is a local instant that the engine instant is not before.
 	notBefore time.Time
+	slot      bool      // it has one, else it waits for one
 	place     *place    // it was sent there; nil: it was not sent
 	ends      time.Time // deadline, once sent
 	cause     error     // why it is being cancelled

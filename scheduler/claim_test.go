@@ -307,3 +307,65 @@ func TestTurnsOfSeveralTasks(t *testing.T) {
 		})
 	}
 }
+
+// What is asked ahead comes from queues without limits alone, beyond the free slots, and by
+// turns; the answer says whether there is more, and who has no slot left is not woken.
+func TestClaimAhead(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		ctx := context.Background()
+		ask := func(s *Session, free, ahead int) (map[string]int, Next) {
+			t.Helper()
+			g, _, _, err := s.Exchange(ctx, nil, &Claim{Slots: []Slots{{"default:echo", free}}, Ahead: ahead, Lookahead: 50 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]int{}
+			for _, x := range g.Grants {
+				got[x.Queue]++
+			}
+			return got, g.Indexes[0]
+		}
+		want := func(got map[string]int, next Next, a, b int, more, idle bool) {
+			t.Helper()
+			if got["a"] != a || got["b"] != b || next.More != more || next.Idle != idle {
+				t.Errorf("%v, %+v; want %d, %d, %v, %v", got, next, a, b, more, idle)
+			}
+		}
+		newQueue(t, c, "a", "")
+		newQueue(t, c, "b", "")
+		submitN(t, c, "a", 20)
+		submitN(t, c, "b", 10)
+		s := newWorker(t, c, "w")
+		got, next := ask(s, 4, 0)
+		want(got, next, 2, 2, true, false)
+		got, next = ask(s, 2, 6)
+		want(got, next, 4, 4, true, false)
+		got, next = ask(s, 0, 6)
+		want(got, next, 3, 3, true, false)
+		got, next = ask(s, 2, 20) // 12 are left: more than the slots
+		want(got, next, 11, 1, false, false)
+		idle := func(want int64) {
+			t.Helper()
+			if n := c.rdb.ZCard(ctx, "{test}:idle:default:echo").Val(); n != want {
+				t.Errorf("%d workers count as idle, want %d", n, want)
+			}
+		}
+		idle(0) // its slots are full
+		submitN(t, c, "a", 1)
+		got, next = ask(s, 2, 20)
+		want(got, next, 1, 0, false, true)
+		idle(1)
+
+		submitN(t, c, "a", 5)
+		newQueue(t, c, "l", "1000/1s:100")
+		submitN(t, c, "l", 5)
+		got, next = ask(s, 0, 20) // one of two has a limit
+		want(got, next, 0, 0, false, false)
+		got, next = ask(s, 20, 20)
+		want(got, next, 5, 0, false, true)
+		if got["l"] != 5 {
+			t.Errorf("%v", got)
+		}
+		checkInvariants(t, c)
+	})
+}

@@ -64,6 +64,10 @@ type Claim struct {
 	Lookahead time.Duration
 	Most      int // tasks over all indexes; MaxClaim when 0
 	Part      int // tasks that a queue may take in its turn while others wait; 1 when 0
+	// Ahead is how many tasks are taken beyond the free slots, where one index is asked
+	// and all that is due there is without limits: they may start at once, and wait at the
+	// worker for a slot.
+	Ahead int
 }
 
 // Grant is a task that is leased to this worker and may start at its instant.
@@ -102,6 +106,7 @@ type Next struct {
 	Idle bool          // nothing can start now; a signal comes when that changes. Else ask again once a slot is free
 	In   time.Duration // from Received; 0 when no instant is known
 	Mine bool          // this worker is the one that should come then
+	More bool          // there is more of what Claim.Ahead takes
 }
 
 // Exchange settles outcomes and claims tasks in one round trip; either may be left
@@ -218,8 +223,8 @@ func (s *Session) claimArgs(c *Claim) []any {
 	if c.Most > 0 {
 		most = min(c.Most, MaxClaim)
 	}
-	args := make([]any, 0, 6+2*len(c.Slots))
-	args = append(args, s.w.ID, s.claim, c.Lookahead.Microseconds(), most, maxClaimBytes, max(1, c.Part))
+	args := make([]any, 0, 7+2*len(c.Slots))
+	args = append(args, s.w.ID, s.claim, c.Lookahead.Microseconds(), most, maxClaimBytes, max(1, c.Part), c.Ahead)
 	for _, f := range c.Slots {
 		args = append(args, f.Index, f.Free)
 	}
@@ -240,7 +245,7 @@ func (s *Session) readGrants(v []any, c *Claim, received time.Time) (*Granted, e
 	g := &Granted{Received: received, Indexes: make([]Next, len(c.Slots))}
 	for i, x := range v[3].([]any) {
 		f := x.([]any)
-		g.Indexes[i] = Next{Idle: f[0].(int64) == 1, Mine: f[2].(int64) == 1}
+		g.Indexes[i] = Next{Idle: f[0].(int64) == 1, Mine: f[2].(int64) == 1, More: len(f) > 3}
 		if next := f[1].(int64); next > 0 {
 			g.Indexes[i].In = max(time.Microsecond, time.Duration(next-now)*time.Microsecond)
 		}

@@ -12,16 +12,18 @@
 -- KEYS[1]  {ns}:clock
 -- ARGV     worker, claim (a number that grows; the last one again returns the same
 --          tasks and grants nothing), look-ahead in µs, most tasks, most bytes, part (the
---          tasks that a queue may take in its turn while others wait, one at least), then
---          for each index: pool:handler or pool:handler=queue, free slots
+--          tasks that a queue may take in its turn while others wait, one at least), ahead
+--          (tasks beyond the free slots: claim_plain.lua), then for each index:
+--          pool:handler or pool:handler=queue, free slots
 --
 -- Returns {1, end, first fence, indexes, queues, moves}
 --   end      engine time at the end of the script: the reply comes no earlier
---   indexes  for each asked: {idle, next, mine}
+--   indexes  for each asked: {idle, next, mine, more}
 --              idle  1 when nothing can start now and slots are free: the worker is
 --                    woken when that changes; 0: it asks again once a slot is free
 --              next  the next instant worth asking, 0 none known
 --              mine  1 when it is this worker that should come then
+--              more  1 when there is more to be taken ahead, else it is left out
 --   queues   name, index, work settings, {id, start, record ...}, name, ...
 --            the k-th task of the reply has the fence first + k - 1
 --   moves    queues that went from one limit to another
@@ -49,7 +51,7 @@ local again = number == last
 local c = {now = now, ahead = tonumber(ARGV[3]), most = tonumber(ARGV[4]), part = tonumber(ARGV[6]), fence = fence, moves = 0, loaded = {},
   indexes = {}, strays = {}, stuck = {}}
 local handlers = {}
-for i = 7, #ARGV, 2 do
+for i = 8, #ARGV, 2 do
   local base, only = string.match(ARGV[i], '^([^=]*)=?(.*)$')
   local handler = string.match(base, ':(.*)$') -- its slots serve all its pools
   handlers[handler] = handlers[handler] or {slots = tonumber(ARGV[i + 1])}

@@ -1,7 +1,8 @@
 -- claim_plain.lua: takes from the queues of one index where all that are due have no limit
 -- of any kind, no keys, and nothing in front of their list: what claim.lua would do, before
--- all that it needs is made. Put in front of the rest, behind next.lua. Where one of them is
--- not so, nothing is changed and all is left to claim.lua.
+-- all that it needs is made; and beyond the free slots, what the worker wants ahead. Put in
+-- front of the rest, behind next.lua. Where one of them is not so, nothing is changed and
+-- all is left to claim.lua.
 
 -- plain_queue returns a queue that is so, or nil.
 local function plain_queue(name, index)
@@ -35,9 +36,10 @@ end
 
 -- plain_claim is the whole claim, or nil.
 local function plain_claim()
-  local worker, number, index = ARGV[1], tonumber(ARGV[2]), ARGV[7]
-  local slots, part, room = math.min(tonumber(ARGV[8] or 0), tonumber(ARGV[4])), tonumber(ARGV[6]), tonumber(ARGV[5])
-  if #ARGV ~= 8 or slots <= 0 or string.find(index, '=', 1, true) then
+  local worker, number, index = ARGV[1], tonumber(ARGV[2]), ARGV[8]
+  local free, part, room = math.min(tonumber(ARGV[9] or 0), tonumber(ARGV[4])), tonumber(ARGV[6]), tonumber(ARGV[5])
+  local slots = free + tonumber(ARGV[7])
+  if #ARGV ~= 9 or slots <= 0 or string.find(index, '=', 1, true) then
     return nil
   end
   local v = redis.call('HMGET', K.WORKER .. worker, 'claim', 'reaped', 'lease')
@@ -62,7 +64,7 @@ local function plain_claim()
       break
     end
   end
-  slots = slots - share_out(list, slots)
+  free = free - share_out(list, slots)
   local first, run, queues, at = fence, {}, {}, string.format(' %d ', now)
   for _, q in ipairs(list) do
     if q.n > 0 then
@@ -113,7 +115,8 @@ local function plain_claim()
   redis.call('HSET', K.WORKER .. worker, 'claim', number)
   redis.call('ZADD', K.WORKERS, 'XX', now + tonumber(v[3]), worker)
   clock_write(KEYS[1], now, off, fence)
-  local next = come_next(worker, index, slots, now, more)
+  local next = come_next(worker, index, free, now, more)
+  next[4] = more and 1
   return {1, now + clock_passed(), first, {next}, queues, 0}
 end
 
