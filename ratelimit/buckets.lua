@@ -92,6 +92,9 @@ end
 
 -- buckets_text is how the buckets are stored.
 local function buckets_text(b)
+  if #b == 1 then
+    return b[1][4] > 0 and string.format('%d %d', b[1][4], b[1][5]) or ''
+  end
   local out, used = {}, false
   for i = 1, #b do
     used = used or b[i][4] > 0

@@ -105,23 +105,31 @@ local function use_keys()
     return k
   end
 
-  -- keys_load returns the keys of these names, each read once.
-  function keys_load(q, names, now)
+  -- keys_load returns the keys of these names, each read once. passes are those in keyready,
+  -- where they are known.
+  function keys_load(q, names, now, passes)
     local d = keys_default(q)
     q.loaded = q.loaded or {}
-    local ask, fields = {}, {}
-    for _, name in ipairs(names) do
+    local ask, ready = {}, passes and {}
+    for i, name in ipairs(names) do
       if not q.loaded[name] then
         q.loaded[name] = true
         ask[#ask + 1] = name
-        fields[#fields + 1] = 'x_' .. name
+        if passes then
+          ready[#ask] = passes[i]
+        end
       end
     end
     if #ask > 0 then
-      local states = redis.call('HMGET', K.KEYS .. q.name, unpack(ask))
-      local exceptions = d.exceptions and redis.call('HMGET', K.QUEUE .. q.name, unpack(fields))
-      local ready
-      for i = 1, #ask do
+      local states, exceptions = redis.call('HMGET', K.KEYS .. q.name, unpack(ask)), nil
+      if d.exceptions then
+        local fields = {}
+        for i = 1, #ask do
+          fields[i] = 'x_' .. ask[i]
+        end
+        exceptions = redis.call('HMGET', K.QUEUE .. q.name, unpack(fields))
+      end
+      for i = 1, ready and 0 or #ask do
         if not states[i] then
           ready = redis.call('ZMSCORE', K.KEYREADY .. q.name, unpack(ask))
           break

@@ -2,19 +2,20 @@
 -- In front of settle.lua and of what reaps.
 
 -- end_tasks moves tasks into the queue's bounded history. Each of list is
--- {id, state, text, start}; state is done, cancelled or expired.
+-- {id, state, text, start (as text)}; state is done, cancelled or expired.
 local function end_tasks(name, worker, list, now)
   local v = redis.call('HMGET', K.QUEUE .. name, 'history', 'ended', 'own')
   local keep, ended, own = tonumber(v[1]) or 0, tonumber(v[2]) or 0, v[3]
   local skip = #list > keep and #list - keep or 0
   local drop, ends, ids = {}, {}, {}
+  local at, by = string.format(' %d ', now), ' ' .. worker .. '\n'
   for i, t in ipairs(list) do
     if i <= skip then
       drop[#drop + 1] = t.id
     else
       ids[#ids + 1] = t.id
       ends[#ends + 1] = t.id
-      ends[#ends + 1] = string.format('%s %d %d %s\n%s', t.state, now, t.start or 0, worker, t.text)
+      ends[#ends + 1] = t.state .. at .. (t.start or 0) .. by .. t.text
     end
   end
   local over = ended + #ids - keep
@@ -69,9 +70,45 @@ local function use_charges()
 
   -- ended_limits books what one task leaves behind at the limits it was charged: its
   -- places, tokens of a start that was not (wasted), what it really cost, what upstream
-  -- said. touched collects the named limits that changed, by name.
+  -- said. touched collects the named limits that changed, by name, and how many tasks were
+  -- charged each set of them.
   function ended_limits(q, t, wasted, touched, now)
     local c = t.charge
+    local sets = touched[1]
+    if not sets then
+      sets = {}
+      touched[1] = sets
+    end
+    if sets[c.limits] then
+      sets[c.limits] = sets[c.limits] + 1
+    else
+      sets[c.limits] = 1
+      for name in pairs(c.limits) do
+        local l = not touched[name] and limit_load(name, now)
+        if l then
+          touched[name] = {l = l, full = l.cap > 0 and l.running >= l.cap, counts = {}}
+          touched[#touched + 1] = name
+        end
+      end
+    end
+    if wasted then
+      for name, cost in pairs(c.limits) do
+        local n = touched[name] and touched[name].counts
+        if n then
+          n.wasted = (n.wasted or 0) + cost
+        end
+      end
+    end
+    if c.key and q.keys then
+      local k = q.touched[c.key] or keys_load(q, {c.key}, now)[1]
+      if c.key_cost > 0 then
+        k.running = k.running - 1
+      end
+      q.touched[c.key] = k
+    end
+    if t.outcome ~= 'throttled' and not t.extra then
+      return
+    end
     local function of(name)
       if name == 'queue' then
         return c.queue > 0 and q, c.queue
@@ -79,27 +116,6 @@ local function use_charges()
         return c.key and q.keys and keys_load(q, {c.key}, now)[1], c.key_cost
       end
       return c.limits[name] and limit_load(name, now), c.limits[name]
-    end
-    for name, cost in pairs(c.limits) do
-      local l = limit_load(name, now)
-      if l then
-        if not touched[name] then
-          touched[name] = {l = l, full = l.cap > 0 and l.running >= l.cap, counts = {}}
-          table.insert(touched, name)
-        end
-        l.running = l.running - 1
-        if wasted then
-          local n = touched[name].counts
-          n.wasted = (n.wasted or 0) + cost
-        end
-      end
-    end
-    if c.key and q.keys then
-      local k = keys_load(q, {c.key}, now)[1]
-      if c.key_cost > 0 then
-        k.running = k.running - 1
-      end
-      q.touched[c.key] = k
     end
     if t.outcome == 'throttled' then
       local x = of(t.limit or 'queue') or q
@@ -142,7 +158,16 @@ local function use_charges()
   -- limits_ended writes the named limits that a batch touched; where one had no room before
   -- or its buckets changed, those that wait there are told.
   function limits_ended(touched, now)
-    for _, name in ipairs(touched) do
+    for set, n in pairs(touched[1] or {}) do
+      for name in pairs(set) do
+        local x = touched[name]
+        if x then
+          x.l.running = x.l.running - n
+        end
+      end
+    end
+    for i = 2, #touched do
+      local name = touched[i]
       local x = touched[name]
       x.l.gave = x.l.gave or x.l.gives
       if x.l.changed then
@@ -189,10 +214,17 @@ local function settle_queue(name, worker, batch, now)
   end
   batch = mine
   if #batch == 0 then
-    if #touched > 0 then
+    if touched[1] then
       limits_ended(touched, now)
     end
     return
+  end
+  if q.keys then -- all at once
+    local names = {}
+    for _, t in ipairs(batch) do
+      names[#names + 1] = t.charge.key
+    end
+    keys_load(q, names, now)
   end
   local was_full = full_cap(q)
   -- settings that cannot be read: no retry; the task is dead, which loses nothing
@@ -233,7 +265,7 @@ local function settle_queue(name, worker, batch, now)
     local rec = redis.call('HGET', K.TASKS .. name, t.id)
     if rec then
       local f = record_fields(rec)
-      local set, o = {w = worker, s = string.format('%d', t.start or 0)}, t.outcome
+      local set, o = {w = worker, s = tostring(t.start or 0)}, t.outcome
       if o == 'throttled' then
         set.T = (tonumber(f.T) or 0) + 1
         if set.T > MAX_THROTTLES then
@@ -333,7 +365,7 @@ local function settle_queue(name, worker, batch, now)
       redis.call('HINCRBY', K.QUEUE .. name, field, n)
     end
   end
-  if #touched > 0 then
+  if touched[1] then
     limits_ended(touched, now)
   end
   if #ends < #batch or was_full or free or q.changed then

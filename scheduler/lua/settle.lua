@@ -56,7 +56,7 @@ for k = 1, #ids do
       outcome = 'cancelled'
     end
     local t = {id = ids[k], outcome = outcome, number = number, text = ARGV[i + 4],
-      start = tonumber(start), seq = tonumber(seq), charge = charge}
+      start = start, seq = tonumber(seq), charge = charge}
     if ARGV[i + 5] ~= '' then
       t.extra, t.limit = ARGV[i + 5], string.match(ARGV[i + 5], '^l (%S+)')
     end

@@ -4,35 +4,37 @@
 -- How much a claim may still read and give out; it is shared by all of them.
 local claim = {room = 0, promotions = 100, total = 0}
 
--- read_records reads tasks into a buffer, three lists: ids, recs (false for one that was
--- cancelled while it waited) and seqs (the first turn of those given back).
-local function read_records(q, buffer, ids)
-  local ended = q.gone > 0 and redis.call('HMGET', K.ENDS .. q.name, unpack(ids))
-  local n, largest, live, at = #buffer.ids, 0, ids, nil
-  if ended then
-    live, at = {}, {}
+-- A buffer is four lists: ids, recs (false for one that was cancelled while it waited), seqs
+-- (the first turn of those given back) and costs (once they were asked for; false: all 1).
+
+-- read_records returns the records of tasks; false for one that was cancelled.
+local function read_records(q, ids)
+  local recs
+  if q.gone > 0 then
+    local ended, live, at = redis.call('HMGET', K.ENDS .. q.name, unpack(ids)), {}, {}
     for i = 1, #ids do
       if not ended[i] then
         live[#live + 1] = ids[i]
         at[i] = #live
       end
     end
-  end
-  local recs = #live > 0 and redis.call('HMGET', K.TASKS .. q.name, unpack(live)) or {}
-  for i = 1, #ids do
-    local rec
-    if not at then
-      rec = recs[i]
-    else
-      rec = at[i] and recs[at[i]]
+    local got = #live > 0 and redis.call('HMGET', K.TASKS .. q.name, unpack(live)) or {}
+    recs = {}
+    for i = 1, #ids do
+      recs[i] = at[i] and got[at[i]] or false
     end
-    buffer.ids[n + i], buffer.recs[n + i] = ids[i], rec or false
+  else
+    recs = redis.call('HMGET', K.TASKS .. q.name, unpack(ids))
+  end
+  local largest = q.seen and q.largest or 0
+  for i = 1, #recs do
+    local rec = recs[i]
     if rec and #rec > largest then
       largest = #rec
     end
   end
-  q.largest = q.seen and math.max(q.largest, largest) or largest
-  q.seen = true
+  q.largest, q.seen = largest, true
+  return recs
 end
 
 -- how_many bounds a read by what may be granted.
@@ -54,7 +56,12 @@ local function current(q, buffer, i, from)
   if rec then
     local t = q.task
     t.id, t.rec, t.seq, t.key = buffer.ids[i], rec, buffer.seqs[i], nil
-    t.costs = string.byte(rec, 1) ~= 10 and task_costs(rec) or nil
+    local costs = buffer.costs[i]
+    if costs == nil then
+      costs = task_costs(rec) or false
+      buffer.costs[i] = costs
+    end
+    t.costs = costs or nil
     return t
   end
   from.at_task = i + 1
@@ -106,7 +113,10 @@ local function next_task(q, n, by)
       if #ids == 0 then
         return nil
       end
-      read_records(q, buffer, ids)
+      local n = #buffer.ids
+      for i, rec in ipairs(read_records(q, ids)) do
+        buffer.ids[n + i], buffer.recs[n + i] = ids[i], rec
+      end
     end
   end
 end
@@ -120,50 +130,65 @@ local function use_lanes()
     return
   end
 
-  -- lane_read reads the first n tasks of keys, all records at once.
+  -- lane_read reads the next n tasks of keys, all records at once. A key is its own buffer.
   function lane_read(q, list, n)
-    local ids, whose, into = {}, {}, {ids = {}, recs = {}}
-    for _, k in ipairs(list) do
-      if not k.buffer then
-        k.buffer, k.at_task = {ids = {}, recs = {}, seqs = {}}, 1
+    local ids, first, lanes = {}, {}, K.LANE .. q.name .. ':'
+    for j = 1, #list do
+      local k = list[j]
+      if not k.ids then
+        k.ids, k.recs, k.seqs, k.costs, k.at_task = {}, {}, {}, {}, 1
         k.took_front, k.took_list, k.read_front, k.read_list = 0, 0, 0, 0
       end
-      local key, have, want = q.name .. ':' .. k.name, #k.buffer.ids, n
+      local mine, want = k.ids, n
+      first[j] = #mine + 1
       if k.front > k.read_front then
-        local back = redis.call('ZRANGE', K.LANEFRONT .. key, k.read_front, k.read_front + n - 1, 'WITHSCORES')
+        local back = redis.call('ZRANGE', K.LANEFRONT .. q.name .. ':' .. k.name, k.read_front, k.read_front + n - 1, 'WITHSCORES')
         for i = 1, #back, 2 do
-          have = have + 1
-          ids[#ids + 1], k.buffer.seqs[have] = back[i], tonumber(back[i + 1])
-          whose[#ids] = k
+          mine[#mine + 1] = back[i]
+          k.seqs[#mine] = tonumber(back[i + 1])
         end
-        k.read_front = k.read_front + #back / 2
-        want = n - #back / 2
+        k.read_front, want = k.read_front + #back / 2, n - #back / 2
       end
       if want > 0 then
-        local lane = redis.call('LRANGE', K.LANE .. key, k.read_list, k.read_list + want - 1)
+        local lane = redis.call('LRANGE', lanes .. k.name, k.read_list, k.read_list + want - 1)
         k.read_list = k.read_list + #lane
         k.drained = #lane < want
-        for i = 1, #lane do
-          ids[#ids + 1] = lane[i]
-          whose[#ids] = k
+        if #mine == 0 then
+          k.ids, mine = lane, lane
+        else
+          for i = 1, #lane do
+            mine[#mine + 1] = lane[i]
+          end
         end
       end
+      for i = first[j], #mine do
+        ids[#ids + 1] = mine[i]
+      end
     end
-    for from = 1, #ids, 1000 do
-      read_records(q, into, {unpack(ids, from, math.min(from + 999, #ids))})
+    local recs, at = {}, 0
+    if #ids > 1000 then -- unpack takes no more than 8,000
+      for from = 1, #ids, 1000 do
+        for _, rec in ipairs(read_records(q, {unpack(ids, from, math.min(from + 999, #ids))})) do
+          recs[#recs + 1] = rec
+        end
+      end
+    elseif #ids > 0 then
+      recs = read_records(q, ids)
     end
-    for i = 1, #ids do
-      local b = whose[i].buffer
-      local n = #b.ids + 1
-      b.ids[n], b.recs[n] = ids[i], into.recs[i]
+    for j = 1, #list do
+      local k = list[j]
+      for i = first[j], #k.ids do
+        at = at + 1
+        k.recs[i] = recs[at]
+      end
     end
   end
 
   -- lane_task returns the first task that is left of a key, or nil.
   function lane_task(q, k)
     while true do
-      if k.at_task <= #k.buffer.ids then
-        local t = current(q, k.buffer, k.at_task, k)
+      if k.at_task <= #k.ids then
+        local t = current(q, k, k.at_task, k)
         if t then
           return t
         end
@@ -211,22 +236,23 @@ local function use_lanes()
     if not q.ring then
       q.ring, q.soon, q.moved, q.ring_at = {}, {}, {}, 0
       local later = redis.call('ZRANGEBYSCORE', K.KEYLATER .. q.name, '-inf', string.format('%d', by), 'LIMIT', 0, n)
-      for _, k in ipairs(keys_load(q, later, now)) do
-        list[#list + 1] = k
+      if #later > 0 then
+        list = keys_load(q, later, now)
       end
     end
     local ready = redis.call('ZRANGE', K.KEYREADY .. q.name, q.ring_at, q.ring_at + n - 1, 'WITHSCORES')
     q.ring_at = q.ring_at + #ready / 2
     q.ring_done = #ready / 2 < n or q.ring_at > 100 -- a claim looks at no more
     q.ring_seen = #ready > 0 and tonumber(ready[#ready]) or math.huge
-    local names = {}
+    local names, passes = {}, {}
     for i = 1, #ready, 2 do
-      names[#names + 1] = ready[i]
+      names[#names + 1], passes[#passes + 1] = ready[i], ready[i + 1]
     end
-    for _, k in ipairs(keys_load(q, names, now)) do
+    for _, k in ipairs(keys_load(q, names, now, passes)) do
       list[#list + 1] = k
     end
-    lane_read(q, list, math.max(1, math.min(8, math.ceil(n / math.max(1, #list)))))
+    -- one more of each than may be granted: where its key stands then depends on it
+    lane_read(q, list, math.max(1, math.min(8, math.ceil(n / math.max(1, #list)))) + 1)
     for _, k in ipairs(list) do
       ring_add(q, k, now)
     end
@@ -249,7 +275,7 @@ local function use_lanes()
     while not q.ring_done and (not q.ring[1] or q.ring[1].pass > q.ring_seen) do
       ring_read(q, n, by, now)
     end
-    local from = math.max(now, buckets_at(q.b, 1))
+    local from = q.soon[1] and math.max(now, buckets_at(q.b, 1))
     while q.soon[1] and q.soon[1].at <= from do -- may run by when the queue may
       local k = table.remove(q.soon, 1)
       local i = #q.ring
@@ -263,8 +289,8 @@ local function use_lanes()
     local k = list[1]
     if k then
       local t = lane_task(q, k)
-      local from = buckets_possible(q.b, task_cost(t.costs, 'queue'))
-      if from > by then
+      local from = t.costs and #q.b > 0 and buckets_possible(q.b, task_cost(t.costs, 'queue'))
+      if from and from > by then
         key_aside(list, from, now)
         return next_key(q, n, by, now)
       end
@@ -288,7 +314,7 @@ local function open_queue(loaded, name, index, now)
     if q then
       q.had_gone, q.had_later = q.gone, q.later
       q.took_front, q.took_list, q.granted, q.seqs, q.charges = 0, 0, {}, {}, {}
-      q.buffer, q.at_task, q.read_front, q.read_list = {ids = {}, recs = {}, seqs = {}}, 1, 0, 0
+      q.buffer, q.at_task, q.read_front, q.read_list = {ids = {}, recs = {}, seqs = {}, costs = {}}, 1, 0, 0
       q.task = {} -- the current one
       q.largest = q.big -- record: at first of all ever submitted, then of those seen
       promote(q, now, claim.promotions)

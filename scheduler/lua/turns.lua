@@ -242,7 +242,7 @@ local function use_turns()
       local q = open_queue(c.loaded, e[2], e[3].base, c.now)
       local t, own
       if q then
-        t, own = candidate(q, n, by, c.now)
+        t, own = candidate(q, math.min(n, e[3].quota, e[3].h.slots), by, c.now)
       end
       local never, which = nil, nil
       if t then
@@ -367,20 +367,50 @@ local function use_turns()
   end
 
   -- grant_more grants what can start now of a queue that is alone: the same, without asking
-  -- whose turn it is.
+  -- whose turn it is. What each limit has now is worked out once, and it is debited once.
   function grant_more(q, by, index, c)
-    while index.quota > 0 and index.h.slots > 0 and c.most > 0 and claim.room > 0 do
-      local t, own = candidate(q, c.most, by, c.now)
-      if not t or own > c.now or #t.rec > claim.room then
-        return
+    local limits, now, fence = {}, c.now, c.fence
+    for i, name in ipairs(q.limits) do
+      local m = limits_read[name]
+      local free = not (m.keep or m.ask or m.b.damaged or m.b.frozen > now)
+      limits[i] = {m = m, name = name, cost = 0, spent = 0, places = 0,
+        left = free and (buckets_left(m.b, now) or math.huge) or 0,
+        free = m.cap > 0 and m.cap - m.running or math.huge}
+    end
+    local function covered(costs)
+      for i = 1, #limits do
+        local x = limits[i]
+        local cost = costs and (costs[x.name] or costs[1]) or 1
+        if cost > 0 and (x.spent + cost > x.left or x.places >= x.free) then
+          return false
+        end
+        x.cost = cost
       end
-      for _, name in ipairs(q.limits) do
-        local m, cost = limits_read[name], task_cost(t.costs, name)
-        if cost > 0 and (m.keep or m.ask or m.cap > 0 and m.running >= m.cap or buckets_at(m.b, cost) > c.now) then
-          return
+      return true
+    end
+    while index.quota > 0 and index.h.slots > 0 and c.most > 0 and claim.room > 0 do
+      local t, own = candidate(q, math.min(c.most, index.quota, index.h.slots), by, now)
+      if not t or own > now or #t.rec > claim.room or not covered(t.costs) then
+        break
+      end
+      for i = 1, #limits do
+        local x = limits[i]
+        if x.cost > 0 then
+          x.spent, x.places = x.spent + x.cost, x.places + 1
         end
       end
-      grant(q, t, c.now, index, c)
+      q.turn = fence + claim.total
+      take(q, t, now, now)
+      index.quota, index.h.slots, c.most = index.quota - 1, index.h.slots - 1, c.most - 1
+    end
+    for i = 1, #limits do
+      local x = limits[i]
+      local m = x.m
+      if x.places > 0 then
+        buckets_debit(m.b, now, x.spent)
+        m.running, m.spent, m.ver, m.changed = m.running + x.places, m.spent + x.spent, m.ver + 1, true
+        m.done = m.done and m.line == nil
+      end
     end
   end
 
