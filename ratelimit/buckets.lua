@@ -14,13 +14,26 @@
 
 local NEVER = 9007199254740992
 
+local rates_known = {} -- equal texts are parsed once in a script
+
 local function rates_read(text)
-  local b = {rate = text or '', frozen = 0}
-  for n, p, c in string.gmatch(b.rate, '(%d+) (%d+) (%d+)') do
-    b[#b + 1] = {tonumber(n), tonumber(p), tonumber(c), 0, 0}
+  text = text or ''
+  local known = rates_known[text]
+  if not known then
+    known = {}
+    for n, p, c in string.gmatch(text, '(%d+) (%d+) (%d+)') do
+      known[#known + 1] = {tonumber(n), tonumber(p), tonumber(c)}
+    end
+    local _, commas = string.gsub(text, ',', '')
+    known.damaged = text ~= '' and #known ~= commas + 1
+    rates_known[text] = known
   end
-  local _, commas = string.gsub(b.rate, ',', '')
-  b.damaged = b.rate ~= '' and #b ~= commas + 1
+  local r = known[1]
+  local b = {r and {r[1], r[2], r[3], 0, 0}, rate = text, frozen = 0, damaged = known.damaged}
+  for i = 2, #known do
+    r = known[i]
+    b[i] = {r[1], r[2], r[3], 0, 0}
+  end
   return b
 end
 
@@ -73,7 +86,12 @@ local function buckets_read(rate, bucket, over, frozen, now)
   else
     b = rates_read(rate)
   end
-  if bucket and #b > 0 then
+  if bucket and #b == 1 then
+    local f, r = string.match(bucket, '(%d+) (%d+)')
+    if f then
+      b[1][4], b[1][5] = tonumber(f), tonumber(r)
+    end
+  elseif bucket and #b > 0 then
     local i = 0
     for f, r in string.gmatch(bucket, '(%d+) (%d+)') do
       i = i + 1
@@ -105,9 +123,11 @@ end
 
 -- buckets_copy is their levels and freeze, on their own.
 local function buckets_copy(b)
-  local copy = {rate = b.rate, frozen = b.frozen}
-  for i = 1, #b do
-    copy[i] = {b[i][1], b[i][2], b[i][3], b[i][4], b[i][5]}
+  local r = b[1]
+  local copy = {r and {r[1], r[2], r[3], r[4], r[5]}, rate = b.rate, frozen = b.frozen}
+  for i = 2, #b do
+    r = b[i]
+    copy[i] = {r[1], r[2], r[3], r[4], r[5]}
   end
   return copy
 end

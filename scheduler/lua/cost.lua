@@ -102,11 +102,9 @@ local function lease_read(text)
   local fence, start, seq, claim, name, rest = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%S+)(.*)$')
   local charge = charges_known[rest]
   if not charge then
-    local at = string.find(rest, ' key=', 1, true)
-    local head = at and string.sub(rest, 1, at - 1) or rest
-    charge = charges_known[head] or charge_read(head)
-    if at then
-      local c, key = string.match(rest, '^ key=(%d+):(.*)$', at)
+    local head, c, key = string.match(rest, '^(.-) key=(%d+):(.*)$')
+    charge = charges_known[head or rest] or charge_read(head or rest)
+    if key then
       charge = {queue = charge.queue, limits = charge.limits, key = key, key_cost = tonumber(c)}
     end
   end

@@ -76,17 +76,19 @@ local function use_keys()
   -- key_read makes a key of its state; buckets kept under older defaults are brought
   -- forward through the changes since.
   function key_read(d, name, state, exception, ready, now)
-    local cap, weight, rates, own = key_rules(d, exception)
-    local k = {name = name, cap = cap, weight = weight, pass = 0, running = 0, front = 0, place = '-'}
-    if not state then
-      k.b = own and rates_read(rates) or key_fresh(d)
-      if ready then
-        k.place, k.pass = 'r', tonumber(ready)
-      end
-      return k
+    local cap, weight, rates, own = d.cap, d.weight, d.rates, false
+    if exception and exception ~= '' then
+      cap, weight, rates, own = key_rules(d, exception)
     end
+    if not state then
+      local pass = ready and tonumber(ready) or false
+      return {name = name, cap = cap, weight = weight, pass = pass or 0, running = 0, front = 0, place = pass and 'r' or '-',
+        b = own and rates_read(rates) or key_fresh(d), known = false, stood = pass}
+    end
+    local k = {name = name, cap = cap, weight = weight, pass = 0, running = 0, front = 0, place = '-', b = false, known = true, stood = false}
     local pass, running, frozen, gen, front, place, bucket = string.match(state, '^(%d+) (%d+) (%d+) (%d+) (%d+) (.) (.*)$')
-    k.pass, k.running, k.front, k.place, k.known = tonumber(pass), tonumber(running), tonumber(front), place, true
+    k.pass, k.running, k.front, k.place = tonumber(pass), tonumber(running), tonumber(front), place
+    k.stood = place == 'r' and k.pass
     gen = tonumber(gen)
     if own or gen == d.gen then
       k.b = buckets_read(rates, bucket, nil, frozen, now)
@@ -140,8 +142,8 @@ local function use_keys()
       end
     end
     local out = {}
-    for i, name in ipairs(names) do
-      out[i] = q.loaded[name]
+    for i = 1, #names do
+      out[i] = q.loaded[names[i]]
     end
     return out
   end
@@ -180,7 +182,7 @@ local function use_keys()
   function keys_write(q, list, now)
     local d = keys_default(q)
     local states, gone, ready, later, full, sweep = {}, {}, {}, {}, {}, {}
-    local out = {r = {}, l = {}, f = {}}
+    local out, format = {r = {}, l = {}, f = {}}, string.format
     for _, k in ipairs(list) do
       local was = k.place
       local place, at = key_place(q, k, now)
@@ -191,16 +193,18 @@ local function use_keys()
         end
       end
       if place == 'r' then
-        ready[#ready + 1] = string.format('%d', k.pass)
-        ready[#ready + 1] = k.name
+        if k.stood ~= k.pass then
+          ready[#ready + 1] = format('%d', k.pass)
+          ready[#ready + 1] = k.name
+        end
       elseif place == 'l' then
-        later[#later + 1] = string.format('%d', at)
+        later[#later + 1] = format('%d', at)
         later[#later + 1] = k.name
       elseif place == 'f' then
-        full[#full + 1] = string.format('%d', k.pass)
+        full[#full + 1] = format('%d', k.pass)
         full[#full + 1] = k.name
       end
-      k.place = place
+      k.place, k.stood = place, place == 'r' and k.pass -- its score in keyready
       local whole = buckets_whole(k.b)
       if k.running == 0 and whole <= now and (place == '-' or place == 'r' and k.front == 0) then
         if k.known then
@@ -209,11 +213,11 @@ local function use_keys()
       else
         k.known = true
         if place == '-' and k.running == 0 then
-          sweep[#sweep + 1] = string.format('%d', whole)
+          sweep[#sweep + 1] = format('%d', whole)
           sweep[#sweep + 1] = q.name .. ':' .. k.name
         end
         states[#states + 1] = k.name
-        states[#states + 1] = string.format('%d %d %d %d %d %s %s', k.pass, k.running, k.b.frozen, d.gen, k.front, place, buckets_text(k.b))
+        states[#states + 1] = format('%d %d %d %d %d %s %s', k.pass, k.running, k.b.frozen, d.gen, k.front, place, buckets_text(k.b))
       end
     end
     for place, key in pairs({r = K.KEYREADY, l = K.KEYLATER, f = K.KEYFULL}) do

@@ -49,19 +49,21 @@ local function how_many(q, n, by)
   return want
 end
 
--- current makes a task of a buffer the queue's current one, or passes over it when it is
--- gone; from is the queue or the key that counts what was passed.
-local function current(q, buffer, i, from)
+-- current makes the next task of a buffer the queue's current one, or passes over it when it
+-- is gone; from is what counts where the buffer stands: the queue itself, or the lane.
+local function current(q, buffer, from)
+  local i = from.at_task
   local rec = buffer.recs[i]
   if rec then
-    local t = q.task
-    t.id, t.rec, t.seq, t.key = buffer.ids[i], rec, buffer.seqs[i], nil
-    local costs = buffer.costs[i]
-    if costs == nil then
-      costs = task_costs(rec) or false
-      buffer.costs[i] = costs
+    local t, costs = q.task, nil
+    if q.dear then
+      costs = buffer.costs[i]
+      if costs == nil then
+        costs = task_costs(rec) or false
+        buffer.costs[i] = costs
+      end
     end
-    t.costs = costs or nil
+    t.id, t.rec, t.seq, t.key, t.costs = buffer.ids[i], rec, buffer.seqs[i], nil, costs or nil
     return t
   end
   from.at_task = i + 1
@@ -78,7 +80,7 @@ local function next_task(q, n, by)
   local buffer = q.buffer
   while true do
     if q.at_task <= #buffer.ids then
-      local t = current(q, buffer, q.at_task, q)
+      local t = current(q, buffer, q)
       if t then
         return t
       end
@@ -123,6 +125,7 @@ end
 
 -- The lanes of keys; made only where a queue has them.
 local lane_read, lane_task, ring_add, ring_read, key_aside, next_key
+local NONE = {}
 local LOOK_AGAIN = 60000000 -- µs, at what cannot start as its limits are set
 
 local function use_lanes()
@@ -130,98 +133,114 @@ local function use_lanes()
     return
   end
 
-  -- lane_read reads the next n tasks of keys, all records at once. A key is its own buffer.
+  -- lane_read reads the next n tasks of keys, all records at once, and the id of one more:
+  -- so it is known whether there is one.
   function lane_read(q, list, n)
-    local ids, first, lanes = {}, {}, K.LANE .. q.name .. ':'
+    local ids, total, lanes, min = {}, 0, K.LANE .. q.name .. ':', math.min
     for j = 1, #list do
       local k = list[j]
-      if not k.ids then
-        k.ids, k.recs, k.seqs, k.costs, k.at_task = {}, {}, {}, {}, 1
-        k.took_front, k.took_list, k.read_front, k.read_list = 0, 0, 0, 0
+      local lane = k.lane
+      if not lane then
+        lane = {ids = {}, recs = {}, seqs = NONE, costs = {}, at_task = 1, took_front = 0, took_list = 0, read_front = 0, read_list = 0,
+          drained = false}
+        k.lane = lane
       end
-      local mine, want = k.ids, n
-      first[j] = #mine + 1
-      if k.front > k.read_front then
-        local back = redis.call('ZRANGE', K.LANEFRONT .. q.name .. ':' .. k.name, k.read_front, k.read_front + n - 1, 'WITHSCORES')
+      local mine, have = lane.ids, #lane.recs
+      local want = n + 1 - (#mine - have)
+      if want > 0 and k.front > lane.read_front then
+        local back = redis.call('ZRANGE', K.LANEFRONT .. q.name .. ':' .. k.name, lane.read_front, lane.read_front + want - 1, 'WITHSCORES')
+        lane.seqs = lane.seqs == NONE and {} or lane.seqs
         for i = 1, #back, 2 do
           mine[#mine + 1] = back[i]
-          k.seqs[#mine] = tonumber(back[i + 1])
+          lane.seqs[#mine] = tonumber(back[i + 1])
         end
-        k.read_front, want = k.read_front + #back / 2, n - #back / 2
+        lane.read_front, want = lane.read_front + #back / 2, want - #back / 2
       end
-      if want > 0 then
-        local lane = redis.call('LRANGE', lanes .. k.name, k.read_list, k.read_list + want - 1)
-        k.read_list = k.read_list + #lane
-        k.drained = #lane < want
+      if want > 0 and not lane.drained then
+        local more = redis.call('LRANGE', lanes .. k.name, lane.read_list, lane.read_list + want - 1)
+        lane.read_list = lane.read_list + #more
+        lane.drained = #more < want
         if #mine == 0 then
-          k.ids, mine = lane, lane
+          lane.ids, mine = more, more
         else
-          for i = 1, #lane do
-            mine[#mine + 1] = lane[i]
+          for i = 1, #more do
+            mine[#mine + 1] = more[i]
           end
         end
       end
-      for i = first[j], #mine do
-        ids[#ids + 1] = mine[i]
+      for i = have + 1, min(#mine, have + n) do
+        total = total + 1
+        ids[total] = mine[i]
       end
     end
-    local recs, at = {}, 0
-    if #ids > 1000 then -- unpack takes no more than 8,000
-      for from = 1, #ids, 1000 do
-        for _, rec in ipairs(read_records(q, {unpack(ids, from, math.min(from + 999, #ids))})) do
+    local recs, at = ids, 0
+    if total > 1000 then -- unpack takes no more than 8,000
+      recs = {}
+      for from = 1, total, 1000 do
+        for _, rec in ipairs(read_records(q, {unpack(ids, from, min(from + 999, total))})) do
           recs[#recs + 1] = rec
         end
       end
-    elseif #ids > 0 then
+    elseif total > 0 then
       recs = read_records(q, ids)
     end
     for j = 1, #list do
-      local k = list[j]
-      for i = first[j], #k.ids do
+      local lane = list[j].lane
+      local have = #lane.recs
+      for i = have + 1, min(#lane.ids, have + n) do
         at = at + 1
-        k.recs[i] = recs[at]
+        lane.recs[i] = recs[at]
       end
     end
   end
 
   -- lane_task returns the first task that is left of a key, or nil.
   function lane_task(q, k)
+    local lane = k.lane
     while true do
-      if k.at_task <= #k.ids then
-        local t = current(q, k, k.at_task, k)
+      if lane.at_task <= #lane.recs then
+        local t = current(q, lane, lane)
         if t then
           return t
         end
-      elseif k.drained or k.took_list > 1000 then
+      elseif lane.drained and #lane.recs == #lane.ids or lane.took_list > 1000 then
         return nil -- or so many were cancelled that the next claim goes on
       else
-        lane_read(q, {k}, k.took_list > 8 and 100 or 8)
+        lane_read(q, {k}, lane.took_list > 8 and 100 or 8)
       end
     end
   end
 
   -- ring_add puts a key where it may be served: among the ready ones, by pass, or among
-  -- those that come soon, by instant.
-  function ring_add(q, k, now)
-    local t = lane_task(q, k)
-    k.has = t ~= nil or not k.drained
+  -- those that come soon, by instant. cost is what its last task cost, where one was taken:
+  -- when the next one is not read yet, it is taken to cost as much until its turn comes. When
+  -- it does not, and costs more than there is, the next claim finds it so.
+  function ring_add(q, k, now, cost)
+    local lane = k.lane
+    local ready = cost and lane.at_task > #lane.recs and lane.at_task <= #lane.ids and q.gone == 0 and key_at(k, cost)
     q.moved[k.name] = k
-    if not t then
-      k.at = now
-      return
+    if ready and (ready <= now or not q.dear) then
+      k.has, k.at, k.unread = true, ready, true
+    else
+      local t = lane_task(q, k)
+      k.has = t ~= nil or not lane.drained
+      if not t then
+        k.at = now
+        return
+      end
+      k.at = key_at(k, t.costs and task_cost(t.costs, 'key') or 1)
     end
-    k.at = key_at(k, task_cost(t.costs, 'key'))
     if k.at >= NEVER then
       return
-    elseif k.place ~= 'r' then -- it comes back: what it missed while it was blocked is gone
-      k.pass = math.max(k.pass, q.vt)
+    elseif k.place ~= 'r' and k.pass < q.vt then -- it comes back: what it missed while it was blocked is gone
+      k.pass = q.vt
     end
     local list, by = q.ring, 'pass'
     if k.at > now then
       list, by = q.soon, 'at'
     end
-    local i = #list
-    while i > 0 and list[i][by] > k[by] do
+    local i, score = #list, k[by]
+    while i > 0 and list[i][by] > score do
       list[i + 1] = list[i]
       i = i - 1
     end
@@ -244,17 +263,17 @@ local function use_lanes()
     q.ring_at = q.ring_at + #ready / 2
     q.ring_done = #ready / 2 < n or q.ring_at > 100 -- a claim looks at no more
     q.ring_seen = #ready > 0 and tonumber(ready[#ready]) or math.huge
-    local names, passes = {}, {}
-    for i = 1, #ready, 2 do
-      names[#names + 1], passes[#passes + 1] = ready[i], ready[i + 1]
+    local names, passes, count = {}, {}, #ready / 2
+    for i = 1, count do
+      names[i], passes[i] = ready[2 * i - 1], ready[2 * i]
     end
-    for _, k in ipairs(keys_load(q, names, now, passes)) do
-      list[#list + 1] = k
+    local more = keys_load(q, names, now, passes)
+    for i = 1, count do
+      list[#list + 1] = more[i]
     end
-    -- one more of each than may be granted: where its key stands then depends on it
-    lane_read(q, list, math.max(1, math.min(8, math.ceil(n / math.max(1, #list)))) + 1)
-    for _, k in ipairs(list) do
-      ring_add(q, k, now)
+    lane_read(q, list, math.max(1, math.min(8, math.ceil(n / math.max(1, #list)))))
+    for i = 1, #list do
+      ring_add(q, list[i], now)
     end
   end
 
@@ -289,6 +308,16 @@ local function use_lanes()
     local k = list[1]
     if k then
       local t = lane_task(q, k)
+      if k.unread then
+        k.unread = nil
+        local at = t and key_at(k, t.costs and task_cost(t.costs, 'key') or 1)
+        if not at or at > now and at ~= k.at then -- it costs more than the last one
+          table.remove(list, 1)
+          ring_add(q, k, now)
+          return next_key(q, n, by, now)
+        end
+        k.at = at
+      end
       local from = t.costs and #q.b > 0 and buckets_possible(q.b, task_cost(t.costs, 'queue'))
       if from and from > by then
         key_aside(list, from, now)
@@ -407,15 +436,18 @@ local function take(q, t, at, now)
     q.charges[n] = charge_text(q, t.costs, k and k.name)
   end
   if k then
-    from = k
+    from = k.lane
     table.remove(t.list, 1)
-    local kc = task_cost(t.costs, 'key')
+    local kc = t.costs and task_cost(t.costs, 'key') or 1
     if kc > 0 then
       buckets_debit(k.b, at, kc)
       k.running = k.running + 1
     end
-    q.vt = math.max(q.vt, k.pass)
-    k.pass = q.vt + math.max(1, math.floor(math.max(1, c, kc) * 1000 / k.weight))
+    if k.pass > q.vt then
+      q.vt = k.pass
+    end
+    local most = c > kc and c or kc
+    k.pass = q.vt + math.max(1, math.floor((most > 1 and most or 1) * 1000 / k.weight))
   end
   from.at_task = from.at_task + 1
   if seq then
@@ -433,7 +465,7 @@ local function take(q, t, at, now)
   claim.room = claim.room - #rec
   claim.total = claim.total + 1
   if k then
-    ring_add(q, k, now)
+    ring_add(q, k, now, q.dear and t.costs and task_cost(t.costs, 'key') or 1)
   end
 end
 
@@ -441,17 +473,17 @@ end
 local function save_supply(q, now)
   local n = #q.seqs
   if q.keys then
-    local list = {}
+    local list, lanes = {}, K.LANE .. q.name .. ':'
     for _, k in pairs(q.moved or {}) do
-      local key = q.name .. ':' .. k.name
-      if k.took_front > 0 then
-        redis.call('ZREMRANGEBYRANK', K.LANEFRONT .. key, 0, k.took_front - 1)
-        k.front = k.front - k.took_front
+      local lane = k.lane
+      if lane.took_front > 0 then
+        redis.call('ZREMRANGEBYRANK', K.LANEFRONT .. q.name .. ':' .. k.name, 0, lane.took_front - 1)
+        k.front = k.front - lane.took_front
       end
-      if k.took_list > 0 then
-        redis.call('LTRIM', K.LANE .. key, k.took_list, -1)
+      if lane.took_list > 0 then
+        redis.call('LTRIM', lanes .. k.name, lane.took_list, -1)
       end
-      if k.took_front + k.took_list > 0 or key_place(q, k, now) ~= k.place then
+      if lane.took_front + lane.took_list > 0 or key_place(q, k, now) ~= k.place then
         list[#list + 1] = k
       end
     end
