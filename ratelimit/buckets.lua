@@ -124,7 +124,7 @@ end
 -- buckets_copy is their levels and freeze, on their own.
 local function buckets_copy(b)
   local r = b[1]
-  local copy = {r and {r[1], r[2], r[3], r[4], r[5]}, rate = b.rate, frozen = b.frozen}
+  local copy = {r and {r[1], r[2], r[3], r[4], r[5]}, rate = b.rate, frozen = b.frozen, damaged = b.damaged}
   for i = 2, #b do
     r = b[i]
     copy[i] = {r[1], r[2], r[3], r[4], r[5]}

@@ -24,7 +24,7 @@ local ASK_LATE = 25000 -- µs by which a take may be late at least
 
 -- A script makes its functions anew with each call, so these are made only where there are
 -- limits: whoever meets one calls use_limits.
-local limit_load, limit_save, keep_read, keep_holds, limit_kept, limit_beside, limit_at, limit_place,
+local limit_load, limit_save, limit_charge, keep_read, keep_holds, limit_kept, limit_beside, limit_at, limit_place,
   limit_announce, limit_wait, limit_leave, limit_idle, log_edit
 
 local function use_limits()
@@ -39,7 +39,7 @@ local function use_limits()
       return l
     end
     local v = redis.call('HMGET', K.LIMIT .. name, 'rate', 'bucket', 'over', 'frozen', 'cap', 'running', 'debt',
-      'keep', 'ask', 'turn', 'ahead', 'gave')
+      'keep', 'ask', 'turn', 'ahead', 'gave', 'spent')
     l = false
     if v[1] then
       l = {
@@ -47,6 +47,7 @@ local function use_limits()
         running = tonumber(v[6]) or 0, debt = tonumber(v[7]) or 0, turn = tonumber(v[10]) or 0,
         ahead = tonumber(v[11]) or 0, gave = v[12] == '1', ver = 0, spent = 0,
       }
+      l.stored = {keep = v[8] or '', ask = v[9] or '', ahead = l.ahead, spent = tonumber(v[13]) or 0}
       l.keep = v[8] and v[8] ~= '' and keep_read(v[8]) or nil
       if v[9] and v[9] ~= '' then
         local c, at = string.match(v[9], '^(%d+) (%d+)$')
@@ -67,6 +68,16 @@ local function use_limits()
       'keep', l.keep and l.keep.text or '',
       'ask', l.ask and string.format('%d %d', l.ask.cost, l.ask.at) or '',
       'turn', string.format('%d', l.turn), 'ahead', string.format('%d', l.ahead), 'gave', l.gave and 1 or 0, ...)
+  end
+
+  -- limit_charge writes what a claim changed, mostly the bucket, and counts what was spent.
+  function limit_charge(l)
+    local was, spent = l.stored, string.format('%d', l.stored.spent + l.spent)
+    if l.b.reverted or was.ahead ~= l.ahead or was.keep ~= (l.keep and l.keep.text or '') or was.ask ~= '' then
+      limit_save(l, 'spent', spent)
+    else
+      redis.call('HSET', K.LIMIT .. l.name, 'bucket', buckets_text(l.b), 'running', string.format('%d', l.running), 'spent', spent)
+    end
   end
 
   function keep_read(text)

@@ -32,7 +32,7 @@ local function use_keys()
     end
     local v = redis.call('HMGET', K.QUEUE .. q.name, 'key', 'generations', 'exceptions', 'stale')
     local cap, weight, rates = string.match(v[1], '^(%d+) (%d+) (.*)$')
-    local d = {cap = tonumber(cap), weight = tonumber(weight), rates = rates, gens = {}, gen = 0,
+    local d = {cap = tonumber(cap), weight = tonumber(weight), rates = rates, gens = {}, gen = 0, states = {},
       exceptions = (tonumber(v[3]) or 0) > 0, stale = v[4] and v[4] ~= '' and v[4]}
     for n, at, text in string.gmatch(v[2] or '', '(%d+) (%d+) ([^;]*)') do
       d.gen = tonumber(n)
@@ -85,6 +85,11 @@ local function use_keys()
       return {name = name, cap = cap, weight = weight, pass = pass or 0, running = 0, front = 0, place = pass and 'r' or '-',
         b = own and rates_read(rates) or key_fresh(d), known = false, stood = pass}
     end
+    local same = not own and d.states[state] -- equal states are read once
+    if same then
+      return {name = name, cap = cap, weight = weight, pass = same.pass, running = same.running, front = same.front, place = same.place,
+        b = buckets_copy(same.b), known = true, stood = same.stood}
+    end
     local k = {name = name, cap = cap, weight = weight, pass = 0, running = 0, front = 0, place = '-', b = false, known = true, stood = false}
     local pass, running, frozen, gen, front, place, bucket = string.match(state, '^(%d+) (%d+) (%d+) (%d+) (%d+) (.) (.*)$')
     k.pass, k.running, k.front, k.place = tonumber(pass), tonumber(running), tonumber(front), place
@@ -92,6 +97,9 @@ local function use_keys()
     gen = tonumber(gen)
     if own or gen == d.gen then
       k.b = buckets_read(rates, bucket, nil, frozen, now)
+      if not own then
+        d.states[state] = {pass = k.pass, running = k.running, front = k.front, place = place, stood = k.stood, b = buckets_copy(k.b)}
+      end
     elseif d.gens[gen] then
       k.b = buckets_read(d.gens[gen].rates, bucket, nil, frozen, now)
       for g = gen + 1, d.gen do
@@ -183,8 +191,10 @@ local function use_keys()
     local d = keys_default(q)
     local states, gone, ready, later, full, sweep = {}, {}, {}, {}, {}, {}
     local out, format = {r = {}, l = {}, f = {}}, string.format
-    for _, k in ipairs(list) do
-      local was = k.place
+    local last, state, pass, score = {}, nil, nil, nil -- mostly that of the last one is the same
+    for i = 1, #list do
+      local k = list[i]
+      local was, b = k.place, k.b
       local place, at = key_place(q, k, now)
       if was ~= place and out[was] then
         table.insert(out[was], k.name)
@@ -194,7 +204,10 @@ local function use_keys()
       end
       if place == 'r' then
         if k.stood ~= k.pass then
-          ready[#ready + 1] = format('%d', k.pass)
+          if k.pass ~= pass then
+            pass, score = k.pass, format('%d', k.pass)
+          end
+          ready[#ready + 1] = score
           ready[#ready + 1] = k.name
         end
       elseif place == 'l' then
@@ -216,8 +229,14 @@ local function use_keys()
           sweep[#sweep + 1] = format('%d', whole)
           sweep[#sweep + 1] = q.name .. ':' .. k.name
         end
+        local r, l = #b == 1 and b[1], last.r
+        if not (r and l and r[4] == l[4] and r[5] == l[5] and k.pass == last.pass and k.running == last.running and k.front == last.front
+          and place == last.place and b.frozen == last.frozen) then
+          state = format('%d %d %d %d %d %s %s', k.pass, k.running, b.frozen, d.gen, k.front, place, buckets_text(b))
+          last.r, last.pass, last.running, last.front, last.place, last.frozen = r, k.pass, k.running, k.front, place, b.frozen
+        end
         states[#states + 1] = k.name
-        states[#states + 1] = format('%d %d %d %d %d %s %s', k.pass, k.running, k.b.frozen, d.gen, k.front, place, buckets_text(k.b))
+        states[#states + 1] = state
       end
     end
     for place, key in pairs({r = K.KEYREADY, l = K.KEYLATER, f = K.KEYFULL}) do

@@ -68,6 +68,18 @@ local function use_charges()
   use_limits()
   use_corrections()
 
+  -- place_load reads a limit, of one that was not read and has no cap only how many run,
+  -- where few is all that is needed.
+  local function place_load(name, few, now)
+    if few and limits_read[name] == nil then
+      local v = redis.call('HMGET', K.LIMIT .. name, 'rate', 'cap', 'running')
+      if v[1] and (v[2] or '0') == '0' then
+        return {cap = 0, running = tonumber(v[3]) or 0}
+      end
+    end
+    return limit_load(name, now)
+  end
+
   -- ended_limits books what one task leaves behind at the limits it was charged: its
   -- places, tokens of a start that was not (wasted), what it really cost, what upstream
   -- said. touched collects the named limits that changed, by name, and how many tasks were
@@ -84,7 +96,7 @@ local function use_charges()
     else
       sets[c.limits] = 1
       for name in pairs(c.limits) do
-        local l = not touched[name] and limit_load(name, now)
+        local l = not touched[name] and place_load(name, touched.few, now)
         if l then
           touched[name] = {l = l, full = l.cap > 0 and l.running >= l.cap, counts = {}}
           touched[#touched + 1] = name
@@ -173,7 +185,7 @@ local function use_charges()
       if x.l.changed then
         limit_save(x.l)
       else
-        redis.call('HSET', K.LIMIT .. name, 'running', x.l.running)
+        redis.call('HSET', K.LIMIT .. name, 'running', string.format('%d', x.l.running))
       end
       for field, n in pairs(x.counts) do
         redis.call('HINCRBY', K.LIMIT .. name, field, n)
@@ -202,6 +214,12 @@ local function settle_queue(name, worker, batch, now)
   local no, touched = tonumber(v[9]), {}
   local mine, number = {}, no and string.format('-%x', no)
   q.counts, q.touched, q.debt = {}, {}, tonumber(v[10]) or 0
+  touched.few = true
+  for _, t in ipairs(batch) do
+    if t.extra or t.outcome == 'throttled' then
+      touched.few = false -- buckets change
+    end
+  end
   for _, t in ipairs(batch) do
     if not q.gone_queue and (not number or string.sub(t.id, 14) == number) then
       mine[#mine + 1] = t
@@ -351,8 +369,10 @@ local function settle_queue(name, worker, batch, now)
   q.running = q.running - #batch
   q.waiting = q.waiting + #back
   q.later = q.later + #later / 2
-  redis.call('HSET', K.QUEUE .. name, 'running', q.running, 'waiting', q.waiting, 'front', q.front, 'later', q.later,
-    'dead', dead + #died / 2, 'done', done, 'failed', failed, 'wasted', wasted, 'exempt', q.exempt, 'used', now)
+  redis.call('HSET', K.QUEUE .. name, 'running', q.running, 'done', done, 'wasted', wasted, 'exempt', q.exempt, 'used', string.format('%d', now))
+  if #ends < #batch then
+    redis.call('HSET', K.QUEUE .. name, 'waiting', q.waiting, 'front', q.front, 'later', q.later, 'dead', dead + #died / 2, 'failed', failed)
+  end
   if q.gives and not q.gave then
     redis.call('HSET', K.QUEUE .. name, 'dear', 2)
     if not q.dear then

@@ -32,42 +32,49 @@ for _, id in ipairs(redis.call('SMEMBERS', K.STOP .. worker)) do
   stops[id] = true
 end
 
-local reply, queues, order, gone, seen = {}, {}, {}, {}, {}
+local reply, queues, order, gone, seen, count = {}, {}, {}, {}, {}, 0
 for k = 1, #ids do
-  local i = k * 6 - 4
+  local i, id = k * 6 - 4, ids[k]
   local fence, start, seq, _, name, charge
-  if run[k] and not seen[ids[k]] then
+  if run[k] and not seen[id] then
     fence, start, seq, _, name, charge = lease_read(run[k])
   end
   reply[k] = 0
   if fence == ARGV[i + 1] then
     reply[k] = 1
-    seen[ids[k]] = true
-    gone[#gone + 1] = ids[k]
+    seen[id] = true
+    count = count + 1
+    gone[count] = id
     local batch = queues[name]
     if not batch then
       batch = {}
       queues[name] = batch
       order[#order + 1] = name
     end
-    local outcome, number = ARGV[i + 2], tonumber(ARGV[i + 3])
-    if stops[ids[k]] and outcome ~= 'done' and outcome ~= 'cancelled' then
-      number = outcome == 'back' and number or 0
-      outcome = 'cancelled'
+    local outcome, number, extra, limit = ARGV[i + 2], 0, ARGV[i + 5], nil
+    if outcome ~= 'done' then
+      number = tonumber(ARGV[i + 3])
+      if stops[id] and outcome ~= 'cancelled' then
+        number = outcome == 'back' and number or 0
+        outcome = 'cancelled'
+      end
     end
-    local t = {id = ids[k], outcome = outcome, number = number, text = ARGV[i + 4],
-      start = start, seq = tonumber(seq), charge = charge}
-    if ARGV[i + 5] ~= '' then
-      t.extra, t.limit = ARGV[i + 5], string.match(ARGV[i + 5], '^l (%S+)')
+    if extra == '' then
+      extra = nil
+    else
+      limit = string.match(extra, '^l (%S+)')
     end
-    batch[#batch + 1] = t
+    batch[#batch + 1] = {id = id, outcome = outcome, number = number, text = ARGV[i + 4], start = start, seq = seq, charge = charge,
+      extra = extra, limit = limit, state = false}
   end
 end
-if #gone == 0 then
+if count == 0 then
   return reply
 end
 redis.call('HDEL', K.RUN .. worker, unpack(gone)) -- a removal first: passes when memory is full
-redis.call('SREM', K.STOP .. worker, unpack(gone))
+if next(stops) then
+  redis.call('SREM', K.STOP .. worker, unpack(gone))
+end
 for _, name in ipairs(order) do
   settle_queue(name, worker, queues[name], now)
 end

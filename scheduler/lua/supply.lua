@@ -124,13 +124,37 @@ local function next_task(q, n, by)
 end
 
 -- The lanes of keys; made only where a queue has them.
-local lane_read, lane_task, ring_add, ring_read, key_aside, next_key
+local lane_read, lane_task, lane_trim, ring_add, ring_read, key_aside, key_take, next_key
 local NONE = {}
 local LOOK_AGAIN = 60000000 -- µs, at what cannot start as its limits are set
 
 local function use_lanes()
   if lane_read then
     return
+  end
+  local call, remove, floor, texts = redis.call, table.remove, math.floor, {}
+
+  -- text is that of a small number, made once: a command makes one of each number it is given.
+  local function text(n)
+    local t = texts[n]
+    if not t then
+      t = string.format('%d', n)
+      texts[n] = t
+    end
+    return t
+  end
+
+  -- lane_trim drops what was taken of a key's lane.
+  function lane_trim(q, k)
+    local lane = k.lane
+    if lane.took_front > 0 then
+      call('ZREMRANGEBYRANK', K.LANEFRONT .. q.name .. ':' .. k.name, 0, lane.took_front - 1)
+      k.front = k.front - lane.took_front
+    end
+    if lane.took_list > 0 then
+      call('LTRIM', K.LANE .. q.name .. ':' .. k.name, text(lane.took_list), '-1')
+    end
+    return lane.took_front + lane.took_list > 0
   end
 
   -- lane_read reads the next n tasks of keys, all records at once, and the id of one more:
@@ -157,7 +181,7 @@ local function use_lanes()
         lane.read_front, want = lane.read_front + #back / 2, want - #back / 2
       end
       if want > 0 and not lane.drained then
-        local more = redis.call('LRANGE', lanes .. k.name, lane.read_list, lane.read_list + want - 1)
+        local more = call('LRANGE', lanes .. k.name, text(lane.read_list), text(lane.read_list + want - 1))
         lane.read_list = lane.read_list + #more
         lane.drained = #more < want
         if #mine == 0 then
@@ -250,7 +274,8 @@ local function use_lanes()
   -- ring_read opens the keys of a queue, at first those that are blocked until an instant
   -- within the horizon, then those that are ready, least pass first.
   function ring_read(q, n, by, now)
-    n = math.min(how_many(q, n, by), 128)
+    local wanted = math.min(how_many(q, n, by), 127)
+    n = q.dear and wanted + 1 or wanted -- whether it stays under its limits depends on the next one
     local list = {}
     if not q.ring then
       q.ring, q.soon, q.moved, q.ring_at = {}, {}, {}, 0
@@ -271,7 +296,7 @@ local function use_lanes()
     for i = 1, count do
       list[#list + 1] = more[i]
     end
-    lane_read(q, list, math.max(1, math.min(8, math.ceil(n / math.max(1, #list)))))
+    lane_read(q, list, math.max(1, math.min(8, math.ceil(wanted / math.max(1, #list)))))
     for i = 1, #list do
       ring_add(q, list[i], now)
     end
@@ -280,8 +305,27 @@ local function use_lanes()
   -- key_aside takes the first key of a list out of the order until an instant; where that is
   -- never, it is looked at again in a while.
   function key_aside(list, at, now)
-    local k = table.remove(list, 1)
+    local k = remove(list, 1)
     k.at = at < NEVER and at or now + LOOK_AGAIN
+  end
+
+  -- key_take debits the key of a task that the queue debited c for, and takes it out of the
+  -- order.
+  function key_take(q, t, at, c)
+    local k, cost = t.key, t.costs and task_cost(t.costs, 'key') or 1
+    remove(t.list, 1)
+    if cost > 0 then
+      buckets_debit(k.b, at, cost)
+      k.running = k.running + 1
+    end
+    if k.pass > q.vt then
+      q.vt = k.pass
+    end
+    if cost < c then
+      cost = c
+    end
+    local step = floor((cost > 1 and cost or 1) * 1000 / k.weight)
+    k.pass = q.vt + (step > 1 and step or 1)
   end
 
   -- next_key returns the first task of the key to serve next, and the earliest instant at
@@ -294,17 +338,18 @@ local function use_lanes()
     while not q.ring_done and (not q.ring[1] or q.ring[1].pass > q.ring_seen) do
       ring_read(q, n, by, now)
     end
-    local from = q.soon[1] and math.max(now, buckets_at(q.b, 1))
-    while q.soon[1] and q.soon[1].at <= from do -- may run by when the queue may
-      local k = table.remove(q.soon, 1)
-      local i = #q.ring
-      while i > 0 and q.ring[i].pass > k.pass do
-        q.ring[i + 1] = q.ring[i]
+    local soon, ring = q.soon, q.ring
+    local from = soon[1] and math.max(now, buckets_at(q.b, 1))
+    while soon[1] and soon[1].at <= from do -- may run by when the queue may
+      local k = remove(soon, 1)
+      local i = #ring
+      while i > 0 and ring[i].pass > k.pass do
+        ring[i + 1] = ring[i]
         i = i - 1
       end
-      q.ring[i + 1] = k
+      ring[i + 1] = k
     end
-    local list = q.ring[1] and q.ring or q.soon
+    local list = ring[1] and ring or soon
     local k = list[1]
     if k then
       local t = lane_task(q, k)
@@ -312,7 +357,7 @@ local function use_lanes()
         k.unread = nil
         local at = t and key_at(k, t.costs and task_cost(t.costs, 'key') or 1)
         if not at or at > now and at ~= k.at then -- it costs more than the last one
-          table.remove(list, 1)
+          remove(list, 1)
           ring_add(q, k, now)
           return next_key(q, n, by, now)
         end
@@ -437,17 +482,7 @@ local function take(q, t, at, now)
   end
   if k then
     from = k.lane
-    table.remove(t.list, 1)
-    local kc = t.costs and task_cost(t.costs, 'key') or 1
-    if kc > 0 then
-      buckets_debit(k.b, at, kc)
-      k.running = k.running + 1
-    end
-    if k.pass > q.vt then
-      q.vt = k.pass
-    end
-    local most = c > kc and c or kc
-    k.pass = q.vt + math.max(1, math.floor((most > 1 and most or 1) * 1000 / k.weight))
+    key_take(q, t, at, c)
   end
   from.at_task = from.at_task + 1
   if seq then
@@ -473,17 +508,9 @@ end
 local function save_supply(q, now)
   local n = #q.seqs
   if q.keys then
-    local list, lanes = {}, K.LANE .. q.name .. ':'
+    local list = {}
     for _, k in pairs(q.moved or {}) do
-      local lane = k.lane
-      if lane.took_front > 0 then
-        redis.call('ZREMRANGEBYRANK', K.LANEFRONT .. q.name .. ':' .. k.name, 0, lane.took_front - 1)
-        k.front = k.front - lane.took_front
-      end
-      if lane.took_list > 0 then
-        redis.call('LTRIM', lanes .. k.name, lane.took_list, -1)
-      end
-      if lane.took_front + lane.took_list > 0 or key_place(q, k, now) ~= k.place then
+      if lane_trim(q, k) or key_place(q, k, now) ~= k.place then
         list[#list + 1] = k
       end
     end

@@ -451,10 +451,7 @@ local function use_turns()
   function save_limits(now)
     for _, l in pairs(limits_read) do
       if l and l.changed then
-        limit_save(l)
-        if l.spent > 0 then
-          redis.call('HINCRBY', K.LIMIT .. l.name, 'spent', l.spent)
-        end
+        limit_charge(l)
       end
       if l and (l.changed or l.line) then
         local h = l.head or {1, '', -1, 0}
