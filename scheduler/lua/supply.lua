@@ -274,7 +274,7 @@ local function use_lanes()
   -- ring_read opens the keys of a queue, at first those that are blocked until an instant
   -- within the horizon, then those that are ready, least pass first.
   function ring_read(q, n, by, now)
-    local wanted = math.min(how_many(q, n, by), 127)
+    local wanted = math.min(how_many(q, math.max(n, q.ring_at or 0), by), 127) -- twice as many each time
     n = q.dear and wanted + 1 or wanted -- whether it stays under its limits depends on the next one
     local list = {}
     if not q.ring then
