@@ -167,20 +167,40 @@ func (s *Session) reply(ctx context.Context, cmd *redis.Cmd, sc *script, args []
 
 func (s *Session) settleArgs(outcomes []Outcome) []any {
 	args := make([]any, 1, 1+6*len(outcomes))
+	if plainEnds(outcomes) {
+		args[0] = "*" + s.w.ID
+		for i := range outcomes {
+			args = append(args, outcomes[i].Task, outcomes[i].Fence, outcomes[i].text())
+		}
+		return args
+	}
 	args[0] = s.w.ID
 	for i := range outcomes {
 		o := &outcomes[i]
-		text := o.Text
-		if o.Kind == Done {
-			if o.Truncated {
-				text = "+" + text
-			} else {
-				text = "-" + text
-			}
-		}
-		args = append(args, o.Task, o.Fence, o.Kind, o.Number, text, o.extra())
+		args = append(args, o.Task, o.Fence, o.Kind, o.Number, o.text(), o.extra())
 	}
 	return args
+}
+
+// plainEnds tells whether all are done, with nothing to be said of limits.
+func plainEnds(outcomes []Outcome) bool {
+	for i := range outcomes {
+		if outcomes[i].Kind != Done || outcomes[i].extra() != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// text is the error, or the result of a done task with its flag in front.
+func (o *Outcome) text() string {
+	switch {
+	case o.Kind != Done:
+		return o.Text
+	case o.Truncated:
+		return "+" + o.Text
+	}
+	return "-" + o.Text
 }
 
 // extra is what settle.lua takes beside the outcome. Limits are named as they are; who
@@ -257,10 +277,15 @@ func (s *Session) readGrants(v []any, c *Claim, received time.Time) (*Granted, e
 		_, handler, _ := strings.Cut(queues[i+1].(string), ":")
 		timeout, attempts, _ := strings.Cut(queues[i+2].(string), " ")
 		limit, most := time.Duration(number(timeout))*time.Microsecond, int(number(attempts))
-		tasks := queues[i+3].([]any)
-		for j := 0; j+2 < len(tasks); j += 3 {
-			start := tasks[j+1].(int64)
-			r, err := decodeRecord(tasks[j+2].(string))
+		tasks, start, each := queues[i+3].([]any), int64(0), 3
+		if at, all := tasks[0].(int64); all { // one instant for all
+			tasks, start, each = tasks[1:], at, 2
+		}
+		for j := 0; j+each <= len(tasks); j += each {
+			if each == 3 {
+				start = tasks[j+1].(int64)
+			}
+			r, err := decodeRecord(tasks[j+each-1].(string))
 			grant := Grant{
 				Internal: tasks[j].(string), ID: r.OwnID, Queue: queue, Handler: handler, Type: r.Type, Key: r.Key, Headers: r.Headers,
 				Payload: r.Payload, Attempt: r.Attempts + 1, MaxAttempts: most, Crashes: r.Crashes, Fence: fence,

@@ -24,7 +24,8 @@
 --              next  the next instant worth asking, 0 none known
 --              mine  1 when it is this worker that should come then
 --              more  1 when there is more to be taken ahead, else it is left out
---   queues   name, index, work settings, {id, start, record ...}, name, ...
+--   queues   name, index, work settings, {id, start, record ...}, name, ...; or
+--            {start of all, id, record ...}
 --            the k-th task of the reply has the fence first + k - 1
 --   moves    queues that went from one limit to another
 -- or {0} when the worker holds no lease (never registered, or reaped),

@@ -74,7 +74,7 @@ local function plain_claim()
       end
       local ids = redis.call('LRANGE', K.WAIT .. q.name, 0, q.n - 1)
       local recs = redis.call('HMGET', K.TASKS .. q.name, unpack(ids))
-      local granted, tail, n = {}, string.format(' %d %s', number, q.name), #run
+      local granted, tail, n = {now}, string.format(' %d %s', number, q.name), #run
       if #ids < q.n then
         return nil
       end
@@ -84,8 +84,8 @@ local function plain_claim()
           return nil
         end
         run[n + 2 * i - 1] = id
-        run[n + 2 * i] = string.format('%d', fence) .. at .. string.format('%d', q.seq + i) .. tail
-        granted[3 * i - 2], granted[3 * i - 1], granted[3 * i] = id, now, rec
+        run[n + 2 * i] = string.format('%d%s%d%s', fence, at, q.seq + i, tail)
+        granted[2 * i], granted[2 * i + 1] = id, rec
         fence = fence + 1
       end
       n = #queues

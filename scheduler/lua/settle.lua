@@ -20,7 +20,7 @@
 --
 -- Returns for each task: 1 settled, 0 the fence is not in force (nothing changed).
 
-local worker = ARGV[1]
+worker = ARGV[1] -- declared in settle_plain.lua
 local ids = {}
 for i = 2, #ARGV, 6 do
   ids[#ids + 1] = ARGV[i]

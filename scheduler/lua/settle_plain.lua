@@ -1,20 +1,26 @@
 -- settle_plain.lua: tasks that are done and were charged a token of their queue and no more:
 -- what settle.lua would do, before all that it needs is made. Put in front of the rest.
--- Where one of them is not so, nothing is changed and all are left to settle.lua.
+-- Where one of them is not so, nothing is changed and all are left to settle.lua, in its
+-- form.
+--
+-- ARGV     "*worker", then for each task: id, fence, result with its flag in front
+--
+-- Returns what settle.lua does, or {} for all settled.
+
+local ARGV = ARGV
+local worker = string.match(ARGV[1], '^%*(.*)$')
 
 local function plain_ends()
-  local ids = {}
-  for i = 2, #ARGV, 6 do
-    if ARGV[i + 2] ~= 'done' or ARGV[i + 5] ~= '' then
-      return nil
-    end
-    ids[#ids + 1] = ARGV[i]
+  local ids, n = {}, 0
+  for i = 2, #ARGV, 3 do
+    n = n + 1
+    ids[n] = ARGV[i]
   end
-  local run = redis.call('HMGET', K.RUN .. ARGV[1], unpack(ids))
+  local run = redis.call('HMGET', K.RUN .. worker, unpack(ids))
   local now, off = clock_read(KEYS[1])
-  local head, tail = string.format('done %d ', now), ' ' .. ARGV[1] .. '\n'
+  local head, tail = string.format('done %d ', now), ' ' .. worker .. '\n'
   local reply, queues, order, gone = {}, {}, {}, {}
-  for k = 1, #ids do
+  for k = 1, n do
     local id, fence, start, name = ids[k], nil, nil, nil
     reply[k] = 0
     if run[k] then
@@ -23,7 +29,7 @@ local function plain_ends()
         return nil -- charged otherwise
       end
     end
-    if fence and fence == ARGV[k * 6 - 3] and not gone[id] then
+    if fence and fence == ARGV[k * 3] and not gone[id] then
       local q = queues[name]
       if not q then
         local v = redis.call('HMGET', K.QUEUE .. name, 'no', 'running', 'cap', 'history', 'ended', 'own', 'done')
@@ -39,7 +45,7 @@ local function plain_ends()
       if string.sub(id, 14) ~= q.suffix or n > q.keep then
         return nil -- of a queue that was removed while it ran; or a history shorter than this call
       end
-      q.ids[n], q.ends[2 * n - 1], q.ends[2 * n] = id, id, head .. start .. tail .. ARGV[k * 6]
+      q.ids[n], q.ends[2 * n - 1], q.ends[2 * n] = id, id, head .. start .. tail .. ARGV[k * 3 + 1]
       reply[k], gone[id] = 1, true
       gone[#gone + 1] = id
     end
@@ -47,8 +53,10 @@ local function plain_ends()
   if #gone == 0 then
     return reply
   end
-  redis.call('HDEL', K.RUN .. ARGV[1], unpack(gone)) -- a removal first: passes when memory is full
-  redis.call('SREM', K.STOP .. ARGV[1], unpack(gone))
+  redis.call('HDEL', K.RUN .. worker, unpack(gone)) -- a removal first: passes when memory is full
+  if redis.call('EXISTS', K.STOP .. worker) == 1 then
+    redis.call('SREM', K.STOP .. worker, unpack(gone))
+  end
   for _, name in ipairs(order) do
     local q = queues[name]
     local n = #q.ids
@@ -68,10 +76,18 @@ local function plain_ends()
       'used', string.format('%d', now))
   end
   clock_write(KEYS[1], now, off)
-  return reply
+  return #gone == n and {} or reply
 end
 
-local plain = plain_ends()
-if plain then
-  return plain
+if worker then
+  local plain = plain_ends()
+  if plain then
+    return plain
+  end
+  local long = {worker}
+  for i = 2, #ARGV, 3 do
+    local n = #long
+    long[n + 1], long[n + 2], long[n + 3], long[n + 4], long[n + 5], long[n + 6] = ARGV[i], ARGV[i + 1], 'done', '0', ARGV[i + 2], ''
+  end
+  ARGV = long
 end

@@ -62,7 +62,7 @@ var mutants = []mutant{
 		"if fence == ARGV[i + 1] then", "if fence then",
 		"./scheduler", "TestOldFenceSettlesNothing", true},
 	{"a settle of what is done names its fence", "scheduler/lua/settle_plain.lua",
-		"if fence and fence == ARGV[k * 6 - 3] and", "if fence and",
+		"if fence and fence == ARGV[k * 3] and", "if fence and",
 		"./scheduler", "TestOldFenceSettlesNothing", true},
 	{"a task is leased before its worker knows of it", "scheduler/lua/claim.lua",
 		"redis.call('HSET', K.RUN .. worker, unpack(run))", "redis.call('HSET', KEYS[1], 'fence', fence)",
