@@ -24,7 +24,10 @@ import (
 	"github.com/throttlerd/throttlerd/tests/redistest"
 )
 
-const payloadSize = 100
+const (
+	payloadSize = 100
+	pollEvery   = 20 * time.Millisecond // seldom, so that waiting takes little from what is measured
+)
 
 // rig is a redis-server and one worker on it.
 type rig struct {
@@ -52,8 +55,12 @@ func newRig(t *testing.T, config string, workers int) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	plugins, err := pluginDir()
+	if err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(r.dir, "config.hcl")
-	text := fmt.Sprintf("namespace = \"bench\"\nplugin_dir = %q\nredis { url = %q }\n%s", filepath.Join(bin, "plugins"), r.srv.URL(), config)
+	text := fmt.Sprintf("namespace = \"bench\"\nplugin_dir = %q\nredis { url = %q }\n%s", plugins, r.srv.URL(), config)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +90,7 @@ func (r *rig) until(limit time.Duration, done func() bool) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("not done in %s", limit)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(pollEvery)
 	}
 }
 

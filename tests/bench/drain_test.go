@@ -23,7 +23,7 @@ type drained struct {
 // done.
 func drain(t *testing.T, n, queues int, request scheduler.SubmitRequest, spec func(*scheduler.QueueSpec)) (d drained) {
 	t.Helper()
-	r := newRig(t, `handler "echo" {}`, 1)
+	r := newRig(t, `handler "noop" {}`, 1)
 	ctx := context.Background()
 	before := r.memory()
 	fast := ratelimit.Rates{{N: 1e9, Period: time.Second, Burst: 1e6}}
@@ -33,7 +33,7 @@ func drain(t *testing.T, n, queues int, request scheduler.SubmitRequest, spec fu
 		}
 	}
 	for i := range queues {
-		s := scheduler.DefaultQueue("echo")
+		s := scheduler.DefaultQueue("noop")
 		s.Paused = true
 		if spec != nil {
 			spec(&s)

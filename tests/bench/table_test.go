@@ -135,6 +135,23 @@ var peerProgram = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
+// pluginDir has noop, and echo for tests that need its journal.
+var pluginDir = sync.OnceValues(func() (string, error) {
+	dir, err := peerDir()
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(dir, "plugins")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir, "./noop", "../../plugins/echo")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build plugins: %w\n%s", err, out)
+	}
+	return dir, nil
+})
+
 var bullScript = sync.OnceValues(func() (string, error) {
 	cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--silent")
 	cmd.Dir = "peers/bullmq"
