@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/throttlerd/throttlerd/internal/monotonic"
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
@@ -16,6 +17,7 @@ type runStream = grpc.BidiStreamingServer[handlerpb.ToPlugin, handlerpb.FromPlug
 // run is one task in the works; one allocation holds all that it needs.
 type run struct {
 	task     Task
+	start    int64 // not before, by package monotonic; 0: at once
 	ctx      taskContext
 	log      taskLogger
 	feedback feedback
@@ -113,6 +115,7 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 	for i, w := range tasks {
 		r := &run{}
 		decodeTask(&r.task, w, arrived)
+		r.start = w.StartMonoNs
 		r.log.root, r.log.task = ses.server.log, &r.task
 		r.task.Log = &r.log
 		r.ctx.parent, r.ctx.deadline = ctx, r.task.Deadline
@@ -134,10 +137,10 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 	}
 }
 
-// work executes a run, and then others as they come, until none does for a while: the
-// stack of a goroutine that has grown to what the handler needs is used again.
+// work executes a run, and then others as they come until none follows: the stack of a
+// goroutine that has grown to what the handler needs is used again.
 func (ses *session) work(r *run) {
-	for r != nil {
+	for {
 		ses.execute(r)
 		select {
 		case r = <-ses.idle:
@@ -156,6 +159,13 @@ func (ses *session) execute(r *run) {
 		result.Actual, result.Reports = r.feedback.close()
 		ses.finish(result)
 	}()
+	if r.start != 0 {
+		monotonic.SleepUntil(r.start)
+		if r.ctx.Err() != nil {
+			result.Err = "called off before its start: " + context.Cause(&r.ctx).Error()
+			return
+		}
+	}
 	result = execute(&r.ctx, ses.server.handler, &r.task, &r.feedback)
 }
 

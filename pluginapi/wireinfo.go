@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/throttlerd/throttlerd/internal/monotonic"
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
@@ -11,6 +12,9 @@ func encodeInfo(info Info) *handlerpb.DescribeResponse {
 	w := &handlerpb.DescribeResponse{
 		Name: validText(info.Name), Version: validText(info.Version), Doc: validText(info.Doc), Sdk: "go/1",
 		Config: encodeAttributes(info.Config), DeclaresConfig: info.Config != nil,
+	}
+	if monotonic.Shared {
+		w.Capabilities = []string{handlerpb.CapabilityStartAt}
 	}
 	for _, t := range info.TaskTypes {
 		w.TaskTypes = append(w.TaskTypes, validText(t))

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
 )
@@ -23,6 +24,13 @@ type process interface {
 	Cancel(run int64, cause error)
 	// Kill ends the process with all that runs in it, where that can be done.
 	Kill()
+}
+
+// punctual is a process that may be sent a task ahead of its instant, if it StartsAt.
+type punctual interface {
+	StartsAt() bool
+	// SendAhead starts a task at an instant a few milliseconds ahead.
+	SendAhead(task *pluginapi.Task, start time.Time)
 }
 
 // events is what a backend tells its worker.

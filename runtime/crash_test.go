@@ -127,7 +127,8 @@ func TestStarterIsNeverEarlyAndKeepsOrder(t *testing.T) {
 	}
 	now := time.Now()
 	for i := range 100 { // each new one is earlier than the one before
-		s.add([]*run{{start: now.Add(time.Duration(60-i/2) * time.Millisecond), grant: scheduler.Grant{Fence: int64(i)}}})
+		at := now.Add(time.Duration(60-i/2) * time.Millisecond)
+		s.add([]*run{{start: at, release: at, grant: scheduler.Grant{Fence: int64(i)}}})
 	}
 	var last *run
 	for range 100 {

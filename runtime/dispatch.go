@@ -15,7 +15,7 @@ const (
 	postpone = time.Second
 )
 
-// dispatch starts runs whose instant has come.
+// dispatch starts runs whose instant has come or is near.
 func (w *Worker) dispatch(runs []*run) {
 	w.mu.Lock()
 	back := len(w.outcomes)
@@ -38,9 +38,16 @@ func (w *Worker) begin(runs []*run) {
 	for p, tasks := range batches {
 		p.process.Send(tasks) // under the lock, so that a down event comes before or after
 	}
+	select {
+	case w.placed <- struct{}{}:
+	default:
+	}
 }
 
+// beginEach sends runs whose instant is near to processes that wait for it, and gathers for
+// the others what is to be sent now. Under w.mu.
 func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]*pluginapi.Task) {
+	var again []*run
 	for _, r := range runs {
 		if w.runs[r.grant.Fence] != r {
 			continue // its lease was lost
@@ -61,15 +68,27 @@ func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]*plu
 				w.finish(r, scheduler.Outcome{Kind: scheduler.Postponed, Number: postpone.Microseconds()})
 				continue
 			}
+			early := r.start.After(now)
+			if early && !p.sendsAhead(now) {
+				r.release = r.start
+				again = append(again, r)
+				continue
+			}
 			if lastChance(r) {
 				p.suspect = r
 			}
 			r.place = p
 			p.busy++
-			r.ends = now.Add(r.grant.Timeout)
-			batches[p] = append(batches[p], task(r))
+			if early {
+				r.ends = r.start.Add(r.grant.Timeout)
+				p.punctual.SendAhead(task(r), r.start)
+			} else {
+				r.ends = now.Add(r.grant.Timeout)
+				batches[p] = append(batches[p], task(r))
+			}
 		}
 	}
+	w.starter.add(again)
 }
 
 // lastChance tells the tasks whose next part in a crash makes them dead as poison.

@@ -209,6 +209,7 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 		switch {
 		case grant.StartIn > 0:
 			r.takeSlot()
+			r.release = r.h.releaseAt(r)
 			ahead = append(ahead, r)
 		case w.hasSlot(r.h):
 			r.takeSlot()

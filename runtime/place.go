@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"slices"
+	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/scheduler"
@@ -13,6 +14,36 @@ type place struct {
 	busy    int
 	retired bool // takes no more tasks
 	suspect *run // the one run that may be the last of its process: they run one by one
+
+	punctual punctual            // nil: a task is sent at its instant
+	lastSent [maxAhead]time.Time // when tasks were last sent ahead, by turns
+	turn     int
+}
+
+const (
+	// sendAhead: how long before its instant a task is sent to a process that waits for it;
+	// the way there takes less.
+	sendAhead = 3 * time.Millisecond
+	// maxAhead: so many tasks wait in a process at once, each on a thread of its own.
+	maxAhead = 8
+)
+
+// sendsAhead tells whether one more task may wait in the process, and counts it.
+func (p *place) sendsAhead(now time.Time) bool {
+	if p.punctual == nil || now.Sub(p.lastSent[p.turn]) < sendAhead {
+		return false
+	}
+	p.lastSent[p.turn] = now
+	p.turn = (p.turn + 1) % maxAhead
+	return true
+}
+
+// releaseAt is when a run is to be looked at for its start. Under w.mu.
+func (h *handler) releaseAt(r *run) time.Time {
+	if !lastChance(r) && slices.ContainsFunc(h.places, func(p *place) bool { return p.punctual != nil }) {
+		return r.start.Add(-sendAhead)
+	}
+	return r.start
 }
 
 // place returns where the handler's next task runs: where the fewest do. Nil, when
@@ -39,7 +70,11 @@ func (h *handler) isUp() bool {
 func (h *handler) up(p process) {
 	w := h.w
 	w.mu.Lock()
-	h.places = append(h.places, &place{process: p})
+	x := &place{process: p}
+	if early, ok := p.(punctual); ok && early.StartsAt() {
+		x.punctual = early
+	}
+	h.places = append(h.places, x)
 	for _, ix := range w.indexes {
 		if ix.h == h {
 			ix.want = true

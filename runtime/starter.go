@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// starter releases runs at their start instants, in order, never early. One goroutine
+// starter releases runs at their instants of release, in order, never early. One goroutine
 // waits on a thread of its own, since an idle process's timers are half a millisecond
 // late.
 type starter struct {
@@ -36,7 +36,7 @@ func newStarter(release func([]*run)) (*starter, error) {
 	return s, nil
 }
 
-// add takes runs whose start lies ahead.
+// add takes runs whose release lies ahead, or has just passed.
 func (s *starter) add(runs []*run) {
 	if len(runs) == 0 {
 		return
@@ -73,11 +73,11 @@ func (s *starter) loop() {
 		var due []*run
 		s.mu.Lock()
 		now := time.Now()
-		for len(s.heap) > 0 && !s.heap[0].start.After(now) {
+		for len(s.heap) > 0 && !s.heap[0].release.After(now) {
 			due = append(due, heap.Pop(&s.heap).(*run))
 		}
 		if len(s.heap) > 0 {
-			until = s.heap[0].start
+			until = s.heap[0].release
 		}
 		closed := s.closed
 		s.mu.Unlock()
@@ -92,15 +92,15 @@ func (s *starter) loop() {
 	}
 }
 
-// runHeap orders runs by start, then by fence.
+// runHeap orders runs by release, then by fence.
 type runHeap []*run
 
 func (h runHeap) Len() int { return len(h) }
 func (h runHeap) Less(i, j int) bool {
-	if h[i].start.Equal(h[j].start) {
+	if h[i].release.Equal(h[j].release) {
 		return h[i].grant.Fence < h[j].grant.Fence
 	}
-	return h[i].start.Before(h[j].start)
+	return h[i].release.Before(h[j].release)
 }
 func (h runHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h *runHeap) Push(x any)   { *h = append(*h, x.(*run)) }

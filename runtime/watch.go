@@ -18,14 +18,22 @@ const (
 // changes nothing. The plugin ends a task's context at its deadline by itself; this is
 // for plugins that hang or do not care.
 func (w *Worker) watch(ctx context.Context) {
-	t := time.NewTicker(watchEvery)
+	t := time.NewTimer(watchEvery)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-t.C:
-			w.watchOnce(now)
+		case <-w.placed: // while nothing runs, this sleeps
+		}
+		for left := true; left; {
+			t.Reset(watchEvery)
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-t.C:
+				left = w.watchOnce(now)
+			}
 		}
 	}
 }
@@ -39,10 +47,12 @@ func grace(r *run) time.Duration {
 	return killAfter
 }
 
-func (w *Worker) watchOnce(now time.Time) {
+// watchOnce tells whether there is a run that it will have to look at again.
+func (w *Worker) watchOnce(now time.Time) (left bool) {
 	kill := make(map[*place]*handler)
 	w.mu.Lock()
 	for _, r := range w.runs {
+		left = left || r.place != nil
 		if r.place == nil || now.Before(r.ends.Add(watchEvery)) {
 			continue
 		}
@@ -62,4 +72,5 @@ func (w *Worker) watchOnce(now time.Time) {
 			w.log.Error("plugin killed: a task ignored the end of its context", "handler", h.name)
 		}
 	}
+	return left
 }

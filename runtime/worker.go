@@ -60,6 +60,7 @@ type Worker struct {
 	clock    engineClock
 	kick     chan struct{} // the exchange loop has something to do
 	soon     chan struct{} // the next tick is due
+	placed   chan struct{} // a run was sent to a place
 
 	mu       sync.Mutex
 	ses      *scheduler.Session // nil between two leases
@@ -101,11 +102,12 @@ type index struct {
 
 // run is one leased task.
 type run struct {
-	grant  scheduler.Grant
-	h      *handler
-	ses    *scheduler.Session
-	start  time.Time // by this machine's clock
-	engine int64     // the same by engine time, µs
+	grant   scheduler.Grant
+	h       *handler
+	ses     *scheduler.Session
+	start   time.Time // by this machine's clock
+	release time.Time // when the starter lets it go: then, or a little before
+	engine  int64     // the same by engine time, µs
 	// notBefore is a local instant that the engine instant is not before.
 	notBefore time.Time
 	slot      bool      // it has one, else it waits for one
@@ -142,7 +144,7 @@ func New(o Options) (*Worker, error) {
 	}
 	host, _ := os.Hostname()
 	w := &Worker{
-		o: o, log: o.Log, host: host, handlers: make(map[string]*handler), kick: make(chan struct{}, 1), soon: make(chan struct{}, 1),
+		o: o, log: o.Log, host: host, handlers: make(map[string]*handler), kick: make(chan struct{}, 1), soon: make(chan struct{}, 1), placed: make(chan struct{}, 1),
 		runs: make(map[int64]*run), free: o.Concurrency, hash: o.ConfigHash,
 	}
 	for name, spec := range o.Handlers {

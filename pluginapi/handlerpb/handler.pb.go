@@ -198,7 +198,7 @@ type DescribeResponse struct {
 	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// Types of task the plugin knows; empty: it does not look at the type.
 	TaskTypes []string `protobuf:"bytes,3,rep,name=task_types,json=taskTypes,proto3" json:"task_types,omitempty"`
-	// Optional abilities, by name. None is defined in version 1.
+	// Optional abilities, by name. "start_at": Task.start_mono_ns is obeyed.
 	Capabilities []string `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// The kit the plugin was built with, such as "go/1"; for people only.
 	Sdk string `protobuf:"bytes,5,opt,name=sdk,proto3" json:"sdk,omitempty"`
@@ -678,7 +678,11 @@ type Task struct {
 	GrantedUs   int64 `protobuf:"varint,11,opt,name=granted_us,json=grantedUs,proto3" json:"granted_us,omitempty"`
 	// How long the run may take, counted from the arrival of the message; 0: no
 	// bound. Relative, so that no clock has to agree with another.
-	TimeoutUs     int64 `protobuf:"varint,12,opt,name=timeout_us,json=timeoutUs,proto3" json:"timeout_us,omitempty"`
+	TimeoutUs int64 `protobuf:"varint,12,opt,name=timeout_us,json=timeoutUs,proto3" json:"timeout_us,omitempty"`
+	// The run must not start before this instant of the machine's CLOCK_MONOTONIC, in
+	// nanoseconds, a few milliseconds ahead at most; 0: it starts at once. Only sent to a
+	// plugin with the capability "start_at", so that the way there makes no start late.
+	StartMonoNs   int64 `protobuf:"varint,13,opt,name=start_mono_ns,json=startMonoNs,proto3" json:"start_mono_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -793,6 +797,13 @@ func (x *Task) GetGrantedUs() int64 {
 func (x *Task) GetTimeoutUs() int64 {
 	if x != nil {
 		return x.TimeoutUs
+	}
+	return 0
+}
+
+func (x *Task) GetStartMonoNs() int64 {
+	if x != nil {
+		return x.StartMonoNs
 	}
 	return 0
 }
@@ -1202,7 +1213,7 @@ const file_handler_proto_rawDesc = "" +
 	"\bToPlugin\x121\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x1b.throttlerd.handler.v1.TaskR\x05tasks\x127\n" +
 	"\acancels\x18\x02 \x03(\v2\x1d.throttlerd.handler.v1.CancelR\acancels\x12\x14\n" +
-	"\x05drain\x18\x03 \x01(\bR\x05drain\"\x9c\x03\n" +
+	"\x05drain\x18\x03 \x01(\bR\x05drain\"\xc0\x03\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\tR\x05queue\x12\x12\n" +
@@ -1218,7 +1229,8 @@ const file_handler_proto_rawDesc = "" +
 	"\n" +
 	"granted_us\x18\v \x01(\x03R\tgrantedUs\x12\x1d\n" +
 	"\n" +
-	"timeout_us\x18\f \x01(\x03R\ttimeoutUs\x1a:\n" +
+	"timeout_us\x18\f \x01(\x03R\ttimeoutUs\x12\"\n" +
+	"\rstart_mono_ns\x18\r \x01(\x03R\vstartMonoNs\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"W\n" +

@@ -28,6 +28,9 @@ const (
 	EnvLogLevel = "THROTTLERD_LOG_LEVEL"
 )
 
+// CapabilityStartAt is that of a plugin which obeys Task.start_mono_ns.
+const CapabilityStartAt = "start_at"
+
 // Bounds of the wire.
 const (
 	// MaxMessage is the largest message that either end must accept. Senders cut

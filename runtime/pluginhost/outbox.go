@@ -2,9 +2,11 @@ package pluginhost
 
 import (
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
+	"github.com/throttlerd/throttlerd/internal/monotonic"
 	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
@@ -23,11 +25,18 @@ type outbox struct {
 	sent   chan struct{} // closed when send has returned
 
 	mu      sync.Mutex
-	tasks   []*pluginapi.Task
+	tasks   []outgoing
 	cancels []*handlerpb.Cancel
 	last    bool // a drain was asked for
 	closed  bool // nobody reads any more
 	wake    chan struct{}
+}
+
+// outgoing is a task on its way, and the instant before which it must not start; zero:
+// at once.
+type outgoing struct {
+	task  *pluginapi.Task
+	start time.Time
 }
 
 func newOutbox(stream outStream) *outbox {
@@ -35,7 +44,15 @@ func newOutbox(stream outStream) *outbox {
 }
 
 func (o *outbox) addTasks(tasks []*pluginapi.Task) {
-	o.add(func() { o.tasks = append(o.tasks, tasks...) })
+	o.add(func() {
+		for _, t := range tasks {
+			o.tasks = append(o.tasks, outgoing{task: t})
+		}
+	})
+}
+
+func (o *outbox) addAhead(task *pluginapi.Task, start time.Time) {
+	o.add(func() { o.tasks = append(o.tasks, outgoing{task, start}) })
 }
 
 func (o *outbox) addCancel(run int64, cause error) {
@@ -89,22 +106,25 @@ func (o *outbox) send() {
 	}
 }
 
-func encodeTasks(tasks []*pluginapi.Task) []*handlerpb.Task {
+func encodeTasks(tasks []outgoing) []*handlerpb.Task {
 	encoded := make([]*handlerpb.Task, len(tasks))
 	for i, t := range tasks {
-		encoded[i] = pluginapi.EncodeTask(t)
+		encoded[i] = pluginapi.EncodeTask(t.task)
+		if !t.start.IsZero() {
+			encoded[i].StartMonoNs = monotonic.At(t.start)
+		}
 	}
 	return encoded
 }
 
 // batchLen returns how many of the tasks fit in one message; at least one, if
 // there is one.
-func batchLen(tasks []*pluginapi.Task) int {
+func batchLen(tasks []outgoing) int {
 	const overhead = 256 // names, numbers and field headers of one task
 	size := 0
 	for i, t := range tasks {
-		size += len(t.Payload) + overhead
-		for name, value := range t.Headers {
+		size += len(t.task.Payload) + overhead
+		for name, value := range t.task.Headers {
 			size += len(name) + len(value)
 		}
 		if i > 0 && (size > handlerpb.MaxBatch || i == handlerpb.MaxBatchItems) {

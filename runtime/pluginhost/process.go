@@ -32,6 +32,7 @@ type Process struct {
 	conn      *grpc.ClientConn
 	socketDir string
 	info      pluginapi.Info
+	startsAt  bool // it obeys the start instant of a task
 	out       *outbox
 	in        inStream
 
@@ -76,6 +77,13 @@ func (p *Process) Err() error {
 // The tasks must not be changed until their results are in. Tasks sent to a
 // process that stops or has died go nowhere; their runs stay open.
 func (p *Process) Send(tasks []*pluginapi.Task) { p.out.addTasks(tasks) }
+
+// StartsAt tells whether SendAhead may be used.
+func (p *Process) StartsAt() bool { return p.startsAt }
+
+// SendAhead is Send for a task that is to start at an instant, a few milliseconds ahead:
+// it waits for it in the plugin, and the way there makes it no later.
+func (p *Process) SendAhead(task *pluginapi.Task, start time.Time) { p.out.addAhead(task, start) }
 
 // Cancel ends the context of a run with the cause, one of pluginapi's errors
 // (ErrTaskCancelled, ErrDraining, ErrLeaseLost, ErrTimeout). The run still has

@@ -183,3 +183,26 @@ func TestWithoutMTLS(t *testing.T) {
 		t.Error("no warning")
 	}
 }
+
+// A task that is sent ahead waits in the plugin for its instant; cancelled before, it never
+// starts.
+func TestTaskIsSentAhead(t *testing.T) {
+	h := start(t, part(t, "scripted"))
+	if !h.StartsAt() {
+		t.Skip("no clock that processes share")
+	}
+	for range 20 {
+		h.fence++
+		due := time.Now().Add(5 * time.Millisecond)
+		h.SendAhead(&pluginapi.Task{Fence: h.fence, Payload: []byte("x")}, due)
+		if r := h.result(); r.Outcome != pluginapi.Done || r.StartedAt.Before(due.Truncate(time.Microsecond)) {
+			t.Errorf("%s, %s before its instant", r.Outcome, due.Sub(r.StartedAt))
+		}
+	}
+	h.fence++
+	h.SendAhead(&pluginapi.Task{Fence: h.fence, Payload: []byte("await")}, time.Now().Add(200*time.Millisecond))
+	h.Cancel(h.fence, pluginapi.ErrTaskCancelled)
+	if r := h.result(); r.Outcome != pluginapi.Failed || !r.StartedAt.IsZero() || !strings.Contains(r.Err, "before its start") {
+		t.Errorf("cancelled before its instant: %+v", r)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc"
 
+	"github.com/throttlerd/throttlerd/internal/monotonic"
 	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
@@ -227,6 +228,8 @@ func (p *Process) describe(ctx context.Context) error {
 		return fmt.Errorf("describe: %w", err)
 	}
 	p.info = pluginapi.DecodeInfo(described)
+	// one that was attached to may be stopped by a debugger, or run elsewhere
+	p.startsAt = monotonic.Shared && p.spec.Attach == nil && slices.Contains(described.Capabilities, handlerpb.CapabilityStartAt)
 	return nil
 }
 

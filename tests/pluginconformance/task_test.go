@@ -93,3 +93,21 @@ func TestTaskIsSeen(t *testing.T) {
 		}
 	})
 }
+
+// A plugin that says that it waits for the instants of tasks does.
+func TestStartInstants(t *testing.T) {
+	each(t, func(t *testing.T, p plugin) {
+		s := p.start(t, "")
+		if !s.StartsAt() {
+			t.Skip("it does not say so")
+		}
+		for range 20 {
+			due := time.Now().Add(3 * time.Millisecond)
+			s.next++
+			s.SendAhead(&pluginapi.Task{ID: "t", Queue: "q", Attempt: 1, Fence: s.next - 1, Payload: []byte(`{"verb": "done"}`)}, due)
+			if r := s.result(); r.Outcome != pluginapi.Done || time.Now().Before(due) {
+				t.Errorf("%s, %s before its instant", r.Outcome, time.Until(due))
+			}
+		}
+	})
+}

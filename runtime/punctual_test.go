@@ -1,0 +1,99 @@
+package runtime
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/scheduler"
+)
+
+// waiting is a process that waits for the instants of tasks; it keeps what it is sent.
+type waiting struct {
+	mu    sync.Mutex
+	ahead map[int64]time.Time // their starts, by fence
+	sent  map[int64]time.Time // when the others came
+}
+
+func (p *waiting) Cancel(int64, error) {}
+func (p *waiting) Kill()               {}
+func (p *waiting) StartsAt() bool      { return true }
+
+func (p *waiting) Send(tasks []*pluginapi.Task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range tasks {
+		p.sent[t.Fence] = time.Now()
+	}
+}
+
+func (p *waiting) SendAhead(t *pluginapi.Task, start time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if early := time.Until(start); early > sendAhead {
+		panic("sent " + early.String() + " before its start")
+	}
+	p.ahead[t.Fence] = start
+}
+
+func (p *waiting) all() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.ahead) + len(p.sent)
+}
+
+// Tasks go to a process that waits for their instants a little ahead, and with their time
+// in full. More than it has threads for, and one that may be the death of it, are sent at
+// their instants, never before.
+func TestTasksAreSentAheadOfTheirInstants(t *testing.T) {
+	w := &Worker{
+		log: hclog.NewNullLogger(), kick: make(chan struct{}, 1), placed: make(chan struct{}, 1), free: 100,
+		runs: make(map[int64]*run), ses: &scheduler.Session{},
+	}
+	var err error
+	if w.starter, err = newStarter(w.dispatch); err != nil {
+		t.Fatal(err)
+	}
+	defer w.starter.close()
+	h := &handler{name: "h", w: w, maxCrashes: 3, slots: 100}
+	w.handlers = map[string]*handler{"h": h}
+	p := &waiting{ahead: map[int64]time.Time{}, sent: map[int64]time.Time{}}
+	h.up(p)
+
+	const n, suspect = maxAhead + 4, 1
+	now := time.Now()
+	g := &scheduler.Granted{Received: now, Sent: now}
+	for i := range n {
+		x := scheduler.Grant{Handler: "h", Fence: int64(i + 1), GrantedAt: now.Add(20 * time.Millisecond), StartIn: 20 * time.Millisecond, Timeout: time.Minute}
+		if x.Fence == suspect {
+			x.Crashes = 2
+		}
+		g.Grants = append(g.Grants, x)
+	}
+	w.take(w.ses, g, nil)
+	start := now.Add(20 * time.Millisecond)
+	for deadline := now.Add(10 * time.Second); p.all() < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d were sent", p.all(), n)
+		}
+	}
+	if len(p.ahead) != maxAhead || len(p.sent) != n-maxAhead {
+		t.Errorf("%d ahead, %d at their instant", len(p.ahead), len(p.sent))
+	}
+	for fence, at := range p.ahead {
+		if !at.Equal(start) || fence == suspect {
+			t.Errorf("task %d is to start at %s, want %s", fence, at, start)
+		}
+		if d := w.runs[fence].ends; !d.Equal(start.Add(time.Minute)) {
+			t.Errorf("task %d ends at %s", fence, d)
+		}
+	}
+	for fence, at := range p.sent {
+		if at.Before(start) {
+			t.Errorf("task %d was sent %s before its instant", fence, start.Sub(at))
+		}
+	}
+}
