@@ -6,6 +6,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -51,7 +52,7 @@ func newRig(t *testing.T, config string, workers int) *rig {
 	if r.client, err = scheduler.New(rdb, scheduler.Options{Namespace: "bench"}); err != nil {
 		t.Fatal(err)
 	}
-	bin, err := filepath.Abs("../../bin")
+	bin, err := filepath.Abs(cmp.Or(os.Getenv("THROTTLE_BENCH_BIN"), "../../bin")) // another build, to compare
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,18 +158,22 @@ func (r *rig) info(section, field string) (n int64) {
 	return n
 }
 
-// cpu is the time a process has used so far.
-func cpu(t *testing.T, pid int) time.Duration {
+// cpu is the time that the threads of a process have used so far, as the scheduler counts
+// it: in nanoseconds, where /proc/PID/stat counts ticks.
+func cpu(t *testing.T, pid int) (sum time.Duration) {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if len(threads) == 0 {
+		t.Fatalf("no process %d", pid)
 	}
-	f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	var user, sys int64
-	_, _ = fmt.Sscan(f[11], &user)
-	_, _ = fmt.Sscan(f[12], &sys)
-	return time.Duration(user+sys) * 10 * time.Millisecond
+	for _, path := range threads {
+		var ns int64
+		if text, err := os.ReadFile(path); err == nil { // else it has just ended
+			_, _ = fmt.Sscan(string(text), &ns)
+		}
+		sum += time.Duration(ns)
+	}
+	return sum
 }
 
 // children are the plugin processes of the worker.

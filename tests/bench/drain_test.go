@@ -73,15 +73,28 @@ func drain(t *testing.T, n, queues int, request scheduler.SubmitRequest, spec fu
 
 const waiting = 100_000
 
-func TestDrainOfOneQueue(t *testing.T) {
-	d := drain(t, waiting, 1, scheduler.SubmitRequest{}, nil)
-	best, width := 0.0, 0
-	for _, w := range []int{10, 64, 256} {
-		if v := peer(t, "asynq-drain", 20_000, w).PerSecond; v > best {
-			best, width = v, w
-		}
+// rounds is how often each side of a comparison runs, by turns; the best of each counts.
+const rounds = 3
+
+// best drains and keeps the better one.
+func (d *drained) best(o drained) {
+	if o.perSecond > d.perSecond {
+		*d = o
 	}
-	bullmq := bull(t, "drain", 30_000, 1).PerSecond
+}
+
+func TestDrainOfOneQueue(t *testing.T) {
+	var d drained
+	best, bullmq, width := 0.0, 0.0, 0
+	for range rounds {
+		d.best(drain(t, waiting, 1, scheduler.SubmitRequest{}, nil))
+		for _, w := range []int{10, 64, 256} {
+			if v := peer(t, "asynq-drain", 20_000, w).PerSecond; v > best {
+				best, width = v, w
+			}
+		}
+		bullmq = max(bullmq, bull(t, "drain", 30_000, 1).PerSecond)
+	}
 	ours := fmt.Sprintf("%.0f/s", d.perSecond)
 	bar("drain of 100,000 waiting tasks, 1 queue", ours, fmt.Sprintf("asynq %.0f/s (%d goroutines)", best, width), times(d.perSecond, best), "≥ 6 ×", d.perSecond >= 6*best)
 	bar("the same", ours, fmt.Sprintf("BullMQ %.0f/s (64)", bullmq), times(d.perSecond, bullmq), "≥ 3 ×", d.perSecond >= 3*bullmq)
@@ -93,12 +106,15 @@ func TestDrainOfOneQueue(t *testing.T) {
 }
 
 func TestDrainOfManyQueues(t *testing.T) {
-	d := drain(t, waiting, 100, scheduler.SubmitRequest{}, nil)
-	best := 0.0
-	for _, w := range []int{10, 64, 256} {
-		best = max(best, peer(t, "asynq-drain100", 10_000, w).PerSecond)
+	var d drained
+	best, bullmq := 0.0, 0.0
+	for range rounds {
+		d.best(drain(t, waiting, 100, scheduler.SubmitRequest{}, nil))
+		for _, w := range []int{10, 64, 256} {
+			best = max(best, peer(t, "asynq-drain100", 10_000, w).PerSecond)
+		}
+		bullmq = max(bullmq, bull(t, "drain", 30_000, 100).PerSecond)
 	}
-	bullmq := bull(t, "drain", 30_000, 100).PerSecond
 	ours := fmt.Sprintf("%.0f/s", d.perSecond)
 	bar("drain of 100,000 waiting tasks, 100 queues", ours, fmt.Sprintf("asynq %.0f/s", best), times(d.perSecond, best), "≥ 6 ×", d.perSecond >= 6*best)
 	bar("the same", ours, fmt.Sprintf("BullMQ %.0f/s", bullmq), times(d.perSecond, bullmq), "≥ 3 ×", d.perSecond >= 3*bullmq)
@@ -106,11 +122,14 @@ func TestDrainOfManyQueues(t *testing.T) {
 }
 
 func TestDrainUnderLimits(t *testing.T) {
-	plain := drain(t, waiting, 1, scheduler.SubmitRequest{}, nil)
 	fast := ratelimit.Rates{{N: 1e9, Period: time.Second, Burst: 1e6}}
-	limited := drain(t, waiting, 1, scheduler.SubmitRequest{Cost: 2}, func(s *scheduler.QueueSpec) {
-		s.Limits, s.Key = []string{"a", "b", "c"}, &scheduler.KeySpec{Rates: fast, Weight: 1}
-	})
+	var plain, limited drained
+	for range rounds {
+		plain.best(drain(t, waiting, 1, scheduler.SubmitRequest{}, nil))
+		limited.best(drain(t, waiting, 1, scheduler.SubmitRequest{Cost: 2}, func(s *scheduler.QueueSpec) {
+			s.Limits, s.Key = []string{"a", "b", "c"}, &scheduler.KeySpec{Rates: fast, Weight: 1}
+		}))
+	}
 	bar("drain of a queue with three limits, 100 keys and costs", fmt.Sprintf("%.0f/s", limited.perSecond),
 		fmt.Sprintf("a plain queue %.0f/s", plain.perSecond), times(limited.perSecond, plain.perSecond), "≥ 0.5 ×", limited.perSecond >= 0.5*plain.perSecond)
 	note("drain under three limits, CPU a task: worker, plugin, Redis", "%.1f, %.1f, %.1f µs", limited.worker, limited.plugin, limited.server)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/throttlerd/throttlerd/ratelimit"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
@@ -18,32 +20,66 @@ func TestSubmitOneByOne(t *testing.T) {
 	r.queue("q", "1/1h")
 	const n = 20_000
 	payload := fmt.Appendf(nil, "%0*d", payloadSize, 1)
-	start := time.Now()
-	for range n {
-		if _, err := r.client.Submit(context.Background(), scheduler.SubmitRequest{Queue: "q", Payload: payload}); err != nil {
-			t.Fatal(err)
+	ours, asynq := 0.0, 0.0
+	for range rounds {
+		start := time.Now()
+		for range n {
+			if _, err := r.client.Submit(context.Background(), scheduler.SubmitRequest{Queue: "q", Payload: payload}); err != nil {
+				t.Fatal(err)
+			}
 		}
+		ours = max(ours, n/time.Since(start).Seconds())
+		asynq = max(asynq, peer(t, "asynq-submit", n, 1).PerSecond)
 	}
-	ours, asynq := n/time.Since(start).Seconds(), peer(t, "asynq-submit", n, 1).PerSecond
 	bar("submit, one goroutine, one task a call", fmt.Sprintf("%.0f/s", ours), fmt.Sprintf("asynq %.0f/s", asynq), times(ours, asynq), "≥ 1 ×", ours >= asynq)
 }
 
 func TestSubmitInBatches(t *testing.T) {
-	r := newRig(t, `handler "echo" {}`, 0)
-	r.queue("q", "1/1h")
 	const n = 400_000
 	tasks := make([]scheduler.SubmitRequest, n)
 	for i := range tasks {
 		tasks[i].Payload = fmt.Appendf(nil, "%0*d", payloadSize, i)
 	}
-	start := time.Now()
-	if _, err := r.client.SubmitMany(context.Background(), "q", tasks); err != nil {
-		t.Fatal(err)
+	ours, bare, asynq, bullmq := 0.0, 0.0, 0.0, 0.0
+	for range rounds {
+		r := newRig(t, `handler "echo" {}`, 0)
+		r.queue("q", "1/1h")
+		start := time.Now()
+		if _, err := r.client.SubmitMany(context.Background(), "q", tasks); err != nil {
+			t.Fatal(err)
+		}
+		ours = max(ours, n/time.Since(start).Seconds())
+		bare = max(bare, bareWrites(t, tasks))
+		asynq = max(asynq, peer(t, "asynq-submit", 60_000, 64).PerSecond)
+		bullmq = max(bullmq, bull(t, "bulk", 60_000, 1).PerSecond)
 	}
-	ours, asynq := n/time.Since(start).Seconds(), peer(t, "asynq-submit", 60_000, 64).PerSecond
-	bullmq := bull(t, "bulk", 60_000, 1).PerSecond
 	bar("submit in batches, one goroutine", fmt.Sprintf("%.0f/s", ours), fmt.Sprintf("asynq, 64 goroutines, %.0f/s", asynq), times(ours, asynq), "≥ 8 ×", ours >= 8*asynq)
+	note("the same payloads written by bare HSET and RPUSH, 256 a round trip, no script", "%.0f/s, %s asynq", bare, times(bare, asynq))
 	note("BullMQ, in bulk", "%.0f/s, %s", bullmq, times(ours, bullmq))
+}
+
+// bareWrites is how many payloads a second go into a hash, and their ids into a list.
+func bareWrites(t *testing.T, tasks []scheduler.SubmitRequest) float64 {
+	t.Helper()
+	const call = 256
+	ctx, rdb := context.Background(), newRig(t, "", 0).rdb
+	start := time.Now()
+	for i := 0; i < len(tasks); i += call {
+		var fields, ids []any
+		for k := i; k < min(i+call, len(tasks)); k++ {
+			id := fmt.Sprintf("%013x-1", start.UnixMicro()+int64(k))
+			fields, ids = append(fields, id, tasks[k].Payload), append(ids, id)
+		}
+		_, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			p.HSet(ctx, "tasks", fields...)
+			p.RPush(ctx, "wait", ids...)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return float64(len(tasks)) / time.Since(start).Seconds()
 }
 
 func TestBareDecisions(t *testing.T) {
@@ -58,7 +94,7 @@ func TestBareDecisions(t *testing.T) {
 	}
 	const n, width = 200_000, 64
 	ours, other := 0.0, 0.0
-	for range 3 { // by turns, the best of each
+	for range rounds {
 		var wg sync.WaitGroup
 		start := time.Now()
 		for range width {
