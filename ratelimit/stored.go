@@ -19,7 +19,7 @@ func ReadBuckets(rates, buckets, override, frozen string) Buckets {
 	b.Each = make([]Bucket, len(b.Rates))
 	for i, text := range strings.Split(buckets, ",") {
 		if i < len(b.Each) {
-			_, _ = fmt.Sscanf(text, "%d %d", &b.Each[i].FullAt, &b.Each[i].Rem) // absent is full
+			readNumbers(text, &b.Each[i].FullAt, &b.Each[i].Rem) // absent is full
 		}
 	}
 	return b
@@ -31,12 +31,31 @@ func ReadRates(s string) Rates {
 	for text := range strings.SplitSeq(s, ",") {
 		var r Rate
 		var us int64
-		if n, _ := fmt.Sscanf(text, "%d %d %d", &r.N, &us, &r.Burst); n == 3 {
+		if readNumbers(text, &r.N, &us, &r.Burst) {
 			r.Period = time.Duration(us) * time.Microsecond
 			rs = append(rs, r)
 		}
 	}
 	return rs
+}
+
+// readNumbers reads as many numbers with a space between, and tells whether all were there;
+// else what they are read into is left alone.
+func readNumbers(s string, into ...*int64) bool {
+	got := make([]int64, 0, 3)
+	for range into {
+		var text string
+		text, s, _ = strings.Cut(s, " ")
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return false
+		}
+		got = append(got, n)
+	}
+	for i, n := range got {
+		*into[i] = n
+	}
+	return true
 }
 
 // Stored writes rates as [ReadRates] reads them.

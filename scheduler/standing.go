@@ -38,6 +38,15 @@ func readStandings(v any) standings {
 	return s
 }
 
+// plainStanding is that of a queue under nothing but limits of its own, as submit_plain.lua
+// tells it: held, rate, bucket, frozen, running, cap.
+func plainStanding(f []any) standings {
+	own := standing{
+		name: ofQueue, b: ratelimit.ReadBuckets(f[1].(string), f[2].(string), "", f[3].(string)), running: f[4].(int64), cap: f[5].(int64),
+	}
+	return standings{held: f[0].(string), list: []standing{own}}
+}
+
 // earliest is the instant at which the limit lets a task of cost c start, when tasks that
 // cost before are ahead of it: exact up to the burst, an estimate for people beyond.
 func (s *standing) earliest(now, before, c int64) int64 {

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -210,17 +211,29 @@ func refused(queue string, tasks []SubmitRequest, reply []any) error {
 // readReceipts makes the receipts of a chunk.
 func readReceipts(queue string, tasks []SubmitRequest, reply []any, out []Receipt) {
 	now, ahead := reply[1].(int64), reply[2].(int64)
-	stand := readStandings(reply[3])
-	ids, places := fullIDs(reply[4].([]any), len(tasks)), reply[5].([]any)
+	var stand standings
+	var ids, places []any
+	first, suffix := int64(0), ""
+	if reply[0].(int64) == 2 {
+		stand = plainStanding(reply[5:])
+		first, suffix = reply[3].(int64), "-"+strconv.FormatInt(reply[4].(int64), 16)
+	} else {
+		stand = readStandings(reply[3])
+		ids, places = reply[4].([]any), reply[5].([]any)
+	}
 	for i := range tasks {
 		t := &tasks[i]
 		r := Receipt{ID: t.ID, Queue: queue, State: "waiting"}
-		if r.ID == "" {
-			r.ID = ids[2*i].(string)
+		scheduled := int64(0)
+		if ids != nil {
+			r.ID = cmp.Or(r.ID, ids[2*i].(string))
+			scheduled = ids[2*i+1].(int64)
+		} else {
+			r.ID = internalID(first+int64(i), suffix)
 		}
 		start := now
-		if at := ids[2*i+1].(int64); at > 0 {
-			r.State, start = "scheduled", at
+		if scheduled > 0 {
+			r.State, start = "scheduled", scheduled
 		} else {
 			before := ahead
 			if len(places) > 0 {
@@ -237,20 +250,10 @@ func readReceipts(queue string, tasks []SubmitRequest, reply []any, out []Receip
 	}
 }
 
-// fullIDs are the id and the scheduled instant of each task: as they came, or put together
-// of the number of the first id and that of the queue.
-func fullIDs(v []any, n int) []any {
-	first, ok := v[0].(int64)
-	if !ok {
-		return v
-	}
-	out := make([]any, 2*n)
-	tail := fmt.Sprintf("-%x", v[1])
-	for i := range n {
-		id := strconv.FormatInt(first+int64(i), 16)
-		out[2*i], out[2*i+1] = strings.Repeat("0", max(0, 13-len(id)))+id+tail, int64(0)
-	}
-	return out
+// internalID is the id of a number and its queue's suffix.
+func internalID(number int64, suffix string) string {
+	id := strconv.FormatInt(number, 16)
+	return strings.Repeat("0", max(0, 13-len(id))) + id + suffix
 }
 
 func (r *SubmitRequest) when() string {

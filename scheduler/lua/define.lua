@@ -169,8 +169,8 @@ end
 if not exists then
   local first = {}
   for field in string.gmatch('index rate bucket frozen held waiting running later front seq big work gone cap exempt dear '
-    .. 'over limits place turn key vt spent upto moved attempts retry_min retry_max jitter done failed dead wasted no debt '
-    .. 'history ended own last_id max_length used', '%S+') do
+    .. 'over limits place key no last_id max_length used turn vt spent upto moved attempts retry_min retry_max jitter done failed '
+    .. 'dead wasted debt history ended own', '%S+') do
     first[#first + 1] = field
     first[#first + 1] = new[field] or (string.find('bucket held over limits place key moved', field, 1, true) and '' or '0')
   end

@@ -4,7 +4,8 @@
 --
 -- ARGV     "*queue", then the record of each task
 --
--- Returns {1, now, ahead, standing, {number of the first id, number of the queue}, {}}; or
+-- Returns {2, now, ahead, number of the first id, number of the queue, held, rate, bucket,
+-- frozen, running, cap}, without lists in it, which cost more than all that is in them; or
 -- leaves the same tasks to submit.lua, in its form.
 
 local ARGV = ARGV
@@ -15,7 +16,7 @@ local v = name and redis.call('HMGET', K.QUEUE .. name, 'rate', 'bucket', 'froze
 if v and (tonumber(v[5]) or 0) > 0 and v[7] == '0' and (v[11] or '') == '' and v[12] == '' and v[13] == '' and v[16] == '0'
   and string.find(v[1] or 'none', '^[%d ,]*$') then
   local now, off = clock_read(KEYS[1])
-  local no, last, big, ahead = tonumber(v[14]), tonumber(v[15]), tonumber(v[8]), tonumber(v[5])
+  local no, last, big, ahead, grown = tonumber(v[14]), tonumber(v[15]), tonumber(v[8]), tonumber(v[5]), false
   if last < now then
     last = now - 1
   end
@@ -25,15 +26,17 @@ if v and (tonumber(v[5]) or 0) > 0 and v[7] == '0' and (v[11] or '') == '' and v
     local id, rec, n = string.format(form, last), ARGV[i], i - 1
     ids[n], bodies[2 * n - 1], bodies[2 * n] = id, id, rec
     if #rec > big then
-      big = #rec
+      big, grown = #rec, true
     end
   end
   redis.call('HSET', K.TASKS .. name, unpack(bodies))
   redis.call('RPUSH', K.WAIT .. name, unpack(ids))
-  redis.call('HSET', K.QUEUE .. name, 'waiting', ahead + #ids, 'last_id', string.format('%d', last), 'big', big,
-    'used', string.format('%d', now))
+  redis.call('HSET', K.QUEUE .. name, 'waiting', ahead + #ids, 'last_id', string.format('%d', last), 'used', string.format('%d', now))
+  if grown then
+    redis.call('HSET', K.QUEUE .. name, 'big', big)
+  end
   clock_write(KEYS[1], now, off)
-  return {1, now, ahead, {v[4] or '', {'queue', v[1], v[2] or '', '', v[3], tonumber(v[6]) - tonumber(v[10]), tonumber(v[9]), 0}}, {first, no}, {}}
+  return {2, now, ahead, first, no, v[4] or '', v[1], v[2] or '', v[3], tonumber(v[6]) - tonumber(v[10]), tonumber(v[9])}
 end
 
 if name then
