@@ -15,6 +15,7 @@ const (
 	FailedForGood                       // dead at once
 	FailedRetryAfter                    // retried after Delay
 	SlowedDown                          // uncharged, Limit frozen for Delay
+	NotStarted                          // uncharged: it was called off before its instant, or came long after it
 )
 
 // String returns the outcome as logs spell it.
@@ -28,6 +29,8 @@ func (o Outcome) String() string {
 		return "permanent"
 	case FailedRetryAfter:
 		return "retry_after"
+	case NotStarted:
+		return "not started"
 	case SlowedDown:
 		return "throttled"
 	}

@@ -161,8 +161,8 @@ func (ses *session) execute(r *run) {
 	}()
 	if r.start != 0 {
 		monotonic.SleepUntil(r.start)
-		if r.ctx.Err() != nil {
-			result.Err = "called off before its start: " + context.Cause(&r.ctx).Error()
+		if r.ctx.Err() != nil || monotonic.Now()-r.start > handlerpb.MaxLate.Nanoseconds() {
+			result = Result{Outcome: NotStarted}
 			return
 		}
 	}

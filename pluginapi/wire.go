@@ -94,6 +94,7 @@ var outcomes = map[handlerpb.Outcome]Outcome{
 	handlerpb.Outcome_OUTCOME_PERMANENT:   FailedForGood,
 	handlerpb.Outcome_OUTCOME_RETRY_AFTER: FailedRetryAfter,
 	handlerpb.Outcome_OUTCOME_THROTTLED:   SlowedDown,
+	handlerpb.Outcome_OUTCOME_NOT_STARTED: NotStarted,
 }
 
 var wireOutcomes = map[Outcome]handlerpb.Outcome{
@@ -102,6 +103,7 @@ var wireOutcomes = map[Outcome]handlerpb.Outcome{
 	FailedForGood:    handlerpb.Outcome_OUTCOME_PERMANENT,
 	FailedRetryAfter: handlerpb.Outcome_OUTCOME_RETRY_AFTER,
 	SlowedDown:       handlerpb.Outcome_OUTCOME_THROTTLED,
+	NotStarted:       handlerpb.Outcome_OUTCOME_NOT_STARTED,
 }
 
 // decodeTask fills t from the wire; arrived is when the message came in.

@@ -4,13 +4,15 @@ import (
 	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
 const (
 	// lateAfter: a task that would start later than this after its instant is
-	// handed back; the bound on starts holds within it.
-	lateAfter = 250 * time.Millisecond
+	// handed back; the bound on starts holds within it. What is sent ahead, its plugin
+	// hands back.
+	lateAfter = handlerpb.MaxLate
 	// postpone: how long a suspect waits for another one to end.
 	postpone = time.Second
 )
@@ -79,7 +81,7 @@ func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]*plu
 			}
 			r.place = p
 			p.busy++
-			if early {
+			if r.early = early; early {
 				r.ends = r.start.Add(r.grant.Timeout)
 				p.punctual.SendAhead(task(r), r.start)
 			} else {
@@ -124,13 +126,19 @@ func (w *Worker) drop(r *run) {
 	} else {
 		r.h.ahead--
 	}
+	r.leavePlace()
+	w.checkQuiet()
+}
+
+// leavePlace takes a run off the books of its place. Under Worker.mu.
+func (r *run) leavePlace() {
 	if p := r.place; p != nil {
 		p.busy--
 		if p.suspect == r {
 			p.suspect = nil
 		}
+		r.place = nil
 	}
-	w.checkQuiet()
 }
 
 // checkQuiet tells a drain that nothing runs any more, nor comes. Under w.mu.

@@ -19,6 +19,10 @@ func (h *handler) results(list []pluginapi.Result) {
 			continue
 		}
 		o := outcome(&list[i])
+		if list[i].Outcome == pluginapi.NotStarted && r.early {
+			r.leavePlace() // as if it had not been sent
+			o = scheduler.Outcome{Kind: scheduler.GiveBack, Number: 1}
+		}
 		if refused := feedback(&o, &list[i]); refused != nil {
 			w.log.Warn("ignored what a result says of limits", "handler", h.name, "queue", r.grant.Queue, "task", r.grant.ID, "reason", refused)
 		}
@@ -43,6 +47,8 @@ func outcome(r *pluginapi.Result) scheduler.Outcome {
 		return scheduler.Outcome{Kind: scheduler.RetryIn, Number: r.Delay.Microseconds(), Text: r.Err}
 	case pluginapi.SlowedDown:
 		return scheduler.Outcome{Kind: scheduler.Throttled, Number: r.Delay.Microseconds(), Text: r.Err}
+	case pluginapi.NotStarted:
+		return failed("the plugin did not start it, without a reason to")
 	}
 	return failed(r.Err)
 }

@@ -97,3 +97,22 @@ func TestTasksAreSentAheadOfTheirInstants(t *testing.T) {
 		}
 	}
 }
+
+// What a plugin did not start goes back uncharged, if it was sent ahead; one that was not is
+// failed by it.
+func TestNotStartedGoesBack(t *testing.T) {
+	s := newStage(t)
+	p := &still{}
+	s.h.up(p)
+	s.run(2, 0)
+	s.w.runs[1].early = true
+	s.h.results([]pluginapi.Result{{Run: 1, Outcome: pluginapi.NotStarted}, {Run: 2, Outcome: pluginapi.NotStarted}})
+	for _, o := range s.w.outcomes {
+		if back := o.Kind == scheduler.GiveBack && o.Number == 1; back != (o.Fence == 1) {
+			t.Errorf("%+v", o)
+		}
+	}
+	if s.h.busy != 0 || s.h.places[0].busy != 0 || len(s.w.outcomes) != 2 {
+		t.Errorf("%d busy, %d in place, %d outcomes", s.h.busy, s.h.places[0].busy, len(s.w.outcomes))
+	}
+}

@@ -112,6 +112,7 @@ type run struct {
 	notBefore time.Time
 	slot      bool      // it has one, else it waits for one
 	place     *place    // it was sent there; nil: it was not sent
+	early     bool      // and ahead of its instant
 	ends      time.Time // deadline, once sent
 	cause     error     // why it is being cancelled
 	ignored   time.Time // when it is taken to have ignored its cancellation

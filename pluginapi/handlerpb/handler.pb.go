@@ -107,6 +107,9 @@ const (
 	// The upstream asked to slow down: the task goes back uncharged and the limit
 	// named by limit grants nothing for delay_us.
 	Outcome_OUTCOME_THROTTLED Outcome = 5
+	// The run never began: it was called off before start_mono_ns, or came 250 ms after it.
+	// The task goes back uncharged. Only of a run with start_mono_ns.
+	Outcome_OUTCOME_NOT_STARTED Outcome = 6
 )
 
 // Enum value maps for Outcome.
@@ -118,6 +121,7 @@ var (
 		3: "OUTCOME_PERMANENT",
 		4: "OUTCOME_RETRY_AFTER",
 		5: "OUTCOME_THROTTLED",
+		6: "OUTCOME_NOT_STARTED",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
@@ -126,6 +130,7 @@ var (
 		"OUTCOME_PERMANENT":   3,
 		"OUTCOME_RETRY_AFTER": 4,
 		"OUTCOME_THROTTLED":   5,
+		"OUTCOME_NOT_STARTED": 6,
 	}
 )
 
@@ -1271,14 +1276,15 @@ const file_handler_proto_rawDesc = "" +
 	"\x1cCANCEL_REASON_TASK_CANCELLED\x10\x01\x12\x1a\n" +
 	"\x16CANCEL_REASON_DRAINING\x10\x02\x12\x1c\n" +
 	"\x18CANCEL_REASON_LEASE_LOST\x10\x03\x12\x19\n" +
-	"\x15CANCEL_REASON_TIMEOUT\x10\x04*\x8f\x01\n" +
+	"\x15CANCEL_REASON_TIMEOUT\x10\x04*\xa8\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fOUTCOME_DONE\x10\x01\x12\x12\n" +
 	"\x0eOUTCOME_FAILED\x10\x02\x12\x15\n" +
 	"\x11OUTCOME_PERMANENT\x10\x03\x12\x17\n" +
 	"\x13OUTCOME_RETRY_AFTER\x10\x04\x12\x15\n" +
-	"\x11OUTCOME_THROTTLED\x10\x052\x95\x02\n" +
+	"\x11OUTCOME_THROTTLED\x10\x05\x12\x17\n" +
+	"\x13OUTCOME_NOT_STARTED\x10\x062\x95\x02\n" +
 	"\aHandler\x12[\n" +
 	"\bDescribe\x12&.throttlerd.handler.v1.DescribeRequest\x1a'.throttlerd.handler.v1.DescribeResponse\x12^\n" +
 	"\tConfigure\x12'.throttlerd.handler.v1.ConfigureRequest\x1a(.throttlerd.handler.v1.ConfigureResponse\x12M\n" +

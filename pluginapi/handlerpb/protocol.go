@@ -31,6 +31,9 @@ const (
 // CapabilityStartAt is that of a plugin which obeys Task.start_mono_ns.
 const CapabilityStartAt = "start_at"
 
+// MaxLate is how long after its instant a run may still start.
+const MaxLate = 250 * time.Millisecond
+
 // Bounds of the wire.
 const (
 	// MaxMessage is the largest message that either end must accept. Senders cut

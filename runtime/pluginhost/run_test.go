@@ -184,8 +184,8 @@ func TestWithoutMTLS(t *testing.T) {
 	}
 }
 
-// A task that is sent ahead waits in the plugin for its instant; cancelled before, it never
-// starts.
+// A task that is sent ahead waits in the plugin for its instant; cancelled before, or come
+// too late, it never starts.
 func TestTaskIsSentAhead(t *testing.T) {
 	h := start(t, part(t, "scripted"))
 	if !h.StartsAt() {
@@ -202,7 +202,12 @@ func TestTaskIsSentAhead(t *testing.T) {
 	h.fence++
 	h.SendAhead(&pluginapi.Task{Fence: h.fence, Payload: []byte("await")}, time.Now().Add(200*time.Millisecond))
 	h.Cancel(h.fence, pluginapi.ErrTaskCancelled)
-	if r := h.result(); r.Outcome != pluginapi.Failed || !r.StartedAt.IsZero() || !strings.Contains(r.Err, "before its start") {
+	if r := h.result(); r.Outcome != pluginapi.NotStarted || !r.StartedAt.IsZero() {
 		t.Errorf("cancelled before its instant: %+v", r)
+	}
+	h.fence++
+	h.SendAhead(&pluginapi.Task{Fence: h.fence, Payload: []byte("x")}, time.Now().Add(-300*time.Millisecond))
+	if r := h.result(); r.Outcome != pluginapi.NotStarted {
+		t.Errorf("long after its instant: %+v", r)
 	}
 }
