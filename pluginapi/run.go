@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/throttlerd/throttlerd/internal/monotonic"
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
@@ -17,7 +16,7 @@ type runStream = grpc.BidiStreamingServer[handlerpb.ToPlugin, handlerpb.FromPlug
 // run is one task in the works; one allocation holds all that it needs.
 type run struct {
 	task     Task
-	start    int64 // not before, by package monotonic; 0: at once
+	start    int64 // not before, by the shared clock; 0: at once
 	ctx      taskContext
 	log      taskLogger
 	feedback feedback
@@ -160,8 +159,11 @@ func (ses *session) execute(r *run) {
 		ses.finish(result)
 	}()
 	if r.start != 0 {
-		monotonic.SleepUntil(r.start)
-		if r.ctx.Err() != nil || monotonic.Now()-r.start > handlerpb.MaxLate.Nanoseconds() {
+		early := r.start-sharedNow() > handlerpb.MaxEarly.Nanoseconds()
+		if !early {
+			sleepUntil(r.start)
+		}
+		if early || r.ctx.Err() != nil || sharedNow()-r.start > handlerpb.MaxLate.Nanoseconds() {
 			result = Result{Outcome: NotStarted}
 			return
 		}

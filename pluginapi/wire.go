@@ -44,6 +44,14 @@ func EncodeTask(t *Task) *handlerpb.Task {
 	return w
 }
 
+// EncodeTaskAt is EncodeTask for a task that is sent ahead of its instant, to a plugin of
+// this machine that [StartsAt] it.
+func EncodeTaskAt(t *Task, start time.Time) *handlerpb.Task {
+	w := EncodeTask(t)
+	w.StartMonoNs = sharedAt(start)
+	return w
+}
+
 // DecodeResult turns a result from the wire into a Result. It is for hosts. An
 // outcome that this version does not know counts as Failed; a result and an error that
 // are too long are cut here, whatever the plugin was built with.

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/throttlerd/throttlerd/internal/monotonic"
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
@@ -13,7 +12,7 @@ func encodeInfo(info Info) *handlerpb.DescribeResponse {
 		Name: validText(info.Name), Version: validText(info.Version), Doc: validText(info.Doc), Sdk: "go/1",
 		Config: encodeAttributes(info.Config), DeclaresConfig: info.Config != nil,
 	}
-	if monotonic.Shared {
+	if sharedClock {
 		w.Capabilities = []string{handlerpb.CapabilityStartAt}
 	}
 	for _, t := range info.TaskTypes {
@@ -23,6 +22,11 @@ func encodeInfo(info Info) *handlerpb.DescribeResponse {
 		w.Payloads = append(w.Payloads, &handlerpb.PayloadSchema{Type: validText(t), Fields: encodeAttributes(info.Payloads[t])})
 	}
 	return w
+}
+
+// StartsAt tells whether a plugin obeys the instants of [EncodeTaskAt]. It is for hosts.
+func StartsAt(w *handlerpb.DescribeResponse) bool {
+	return sharedClock && slices.Contains(w.Capabilities, handlerpb.CapabilityStartAt)
 }
 
 // DecodeInfo turns what a plugin says of itself into an Info. It is for hosts.

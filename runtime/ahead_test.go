@@ -105,6 +105,43 @@ func TestAheadGoesBackWhenNoSlotComes(t *testing.T) {
 	}
 }
 
+// Another index that shares the slots is asked before more is taken ahead.
+func TestAheadLeavesSlotsToOtherIndexes(t *testing.T) {
+	s, _ := newNarrowStage(t)
+	other := &handler{name: "o", w: s.w, slots: 2}
+	s.w.handlers["o"] = other
+	other.up(&still{})
+	s.w.trip, s.h.pace = time.Second, pace{perSecond: 1e6, at: time.Now()}
+	s.grant(2)
+	a := &index{name: "a:h", h: s.h}
+	for _, x := range []struct {
+		what  string
+		index index
+		free  int
+		want  int // ahead
+	}{
+		{"nothing else", index{h: s.h}, 98, 2},
+		{"another pool wants some", index{h: s.h, want: true}, 98, 0},
+		{"another pool has its instant", index{h: s.h, at: time.Now()}, 98, 0},
+		{"another pool has it later", index{h: s.h, at: time.Now().Add(time.Hour)}, 98, 2},
+		{"another handler with slots of its own", index{h: other, want: true}, 98, 2},
+		{"another handler, and the worker is full", index{h: other, want: true}, 0, 0},
+	} {
+		s.h.pace.at = time.Now()
+		a.want, a.more, s.w.free = true, true, x.free
+		x.index.name = "b:h"
+		s.w.indexes = []*index{a, &x.index}
+		_, claim, _, _ := s.w.due(0, nil, nil, nil)
+		got := 0
+		if claim != nil {
+			got = claim.Ahead
+		}
+		if got != x.want {
+			t.Errorf("%s: %d ahead, want %d", x.what, got, x.want)
+		}
+	}
+}
+
 // Two thousand tasks that end at once, then sixteen that do not end: no more run at once
 // than there are slots, and what waits behind them is left to another worker.
 func TestAheadIsLeftToOthersWhenTasksTurnSlow(t *testing.T) {

@@ -132,7 +132,7 @@ func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Cl
 		ix := w.indexes[(i+turn)%len(w.indexes)]
 		free := max(0, min(ix.h.slots-ix.h.busy, w.free))
 		ahead := 0
-		if ix.more {
+		if ix.more && !w.waits(ix, now) {
 			ahead = w.wantAhead(ix.h, free, now)
 		}
 		if free+ahead <= 0 || !ix.h.isUp() || ahead > 0 && claim != nil {
@@ -232,4 +232,15 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 	if len(now) > 0 {
 		w.dispatch(now)
 	}
+}
+
+// waits tells whether another index is to be asked that shares its slots with this one: what
+// were taken ahead here would have each slot that becomes free. Under w.mu.
+func (w *Worker) waits(ix *index, now time.Time) bool {
+	for _, o := range w.indexes {
+		if o != ix && (o.want || !o.at.IsZero() && !o.at.After(now)) && o.h.isUp() && (o.h == ix.h || w.free <= 0) {
+			return true
+		}
+	}
+	return false
 }

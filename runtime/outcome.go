@@ -20,6 +20,10 @@ func (h *handler) results(list []pluginapi.Result) {
 		}
 		o := outcome(&list[i])
 		if list[i].Outcome == pluginapi.NotStarted && r.early {
+			if late := time.Since(r.start); r.cause == nil && late < lateAfter {
+				w.log.Warn("plugin has another clock: tasks are sent to it at their instants", "handler", h.name)
+				r.place.punctual = nil
+			}
 			r.leavePlace() // as if it had not been sent
 			o = scheduler.Outcome{Kind: scheduler.GiveBack, Number: 1}
 		}

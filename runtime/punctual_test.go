@@ -105,14 +105,25 @@ func TestNotStartedGoesBack(t *testing.T) {
 	p := &still{}
 	s.h.up(p)
 	s.run(2, 0)
-	s.w.runs[1].early = true
+	first := s.w.runs[1]
+	first.early, first.start = true, time.Now().Add(-time.Second)
+	s.h.places[0].punctual = &waiting{}
 	s.h.results([]pluginapi.Result{{Run: 1, Outcome: pluginapi.NotStarted}, {Run: 2, Outcome: pluginapi.NotStarted}})
+	if s.h.places[0].punctual == nil {
+		t.Error("one that came late costs the process its trust")
+	}
+	s.run(1, 0)
+	s.w.runs[3].early = true
+	s.h.results([]pluginapi.Result{{Run: 3, Outcome: pluginapi.NotStarted}})
+	if s.h.places[0].punctual != nil {
+		t.Error("one that came in time and did not start leaves the process its trust")
+	}
 	for _, o := range s.w.outcomes {
-		if back := o.Kind == scheduler.GiveBack && o.Number == 1; back != (o.Fence == 1) {
+		if back := o.Kind == scheduler.GiveBack && o.Number == 1; back != (o.Fence != 2) {
 			t.Errorf("%+v", o)
 		}
 	}
-	if s.h.busy != 0 || s.h.places[0].busy != 0 || len(s.w.outcomes) != 2 {
+	if s.h.busy != 0 || s.h.places[0].busy != 0 || len(s.w.outcomes) != 3 {
 		t.Errorf("%d busy, %d in place, %d outcomes", s.h.busy, s.h.places[0].busy, len(s.w.outcomes))
 	}
 }

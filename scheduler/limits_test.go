@@ -414,3 +414,44 @@ func TestTakeBesideQueues(t *testing.T) {
 		}
 	})
 }
+
+// The scripts keep limits in tables by name, beside nothing else: names that they use for
+// fields are as good as any.
+func TestAnyNameOfALimit(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		ctx := context.Background()
+		names := []string{"few", "full", "counts", "limits", "costs", "key_cost", "frozen", "b", "l", "n", "spent", "states"}
+		s := newWorker(t, c, "w")
+		for _, name := range names {
+			newLimit(t, c, name, "100/1s:10", 5)
+			newQueue(t, c, "of-"+name, "", under(name))
+			submitN(t, c, "of-"+name, 4)
+		}
+		for round := range 4 { // the last one is for what was given back
+			var out []Outcome
+			for i, x := range claimN(t, s, 100).Grants {
+				o := Outcome{Task: x.Internal, Fence: x.Fence, Kind: Done}
+				switch {
+				case round > 0:
+				case i%3 == 0:
+					o.Kind, o.Number = GiveBack, 1
+				case i%3 == 1:
+					o.Actual = map[string]int64{x.Queue[len("of-"):]: 0}
+				}
+				out = append(out, o)
+			}
+			if stale := settle(t, s, out...); stale > 0 {
+				t.Errorf("round %d: %d are stale", round, stale)
+			}
+			checkInvariants(t, c)
+		}
+		for _, name := range names {
+			if q := statusOf(t, c, "of-"+name); q.Completed != 4 || q.Running != 0 {
+				t.Errorf("queue under limit %q: %+v", name, q)
+			}
+			if l, err := c.Limit(ctx, name); err != nil || l.Running != 0 {
+				t.Errorf("limit %q: %d running, %v", name, l.Running, err)
+			}
+		}
+	})
+}

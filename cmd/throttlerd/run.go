@@ -49,6 +49,7 @@ func runCommand() *cobra.Command {
 				return err
 			}
 			setRedisLog(log)
+			leaveCores()
 			return serve(c, daemon.Options{Config: cfg, Pools: worker.pools, Queues: worker.queues, Log: log}, file)
 		},
 	}
@@ -62,7 +63,6 @@ func serve(c *cobra.Command, o daemon.Options, file string) error {
 	ctx, hurry, reload, release := signals(o.Log, file)
 	defer release()
 	o.Version, o.Hurry, o.Reload = version, hurry, reload
-	leaveCores()
 	err := daemon.Run(ctx, o)
 	var failed *runtime.HandlerError
 	if errors.As(err, &failed) {

@@ -107,8 +107,9 @@ const (
 	// The upstream asked to slow down: the task goes back uncharged and the limit
 	// named by limit grants nothing for delay_us.
 	Outcome_OUTCOME_THROTTLED Outcome = 5
-	// The run never began: it was called off before start_mono_ns, or came 250 ms after it.
-	// The task goes back uncharged. Only of a run with start_mono_ns.
+	// The run never began: it was called off before start_mono_ns, or came more than 20 ms
+	// before or 250 ms after it. The task goes back uncharged. Only of a run with
+	// start_mono_ns.
 	Outcome_OUTCOME_NOT_STARTED Outcome = 6
 )
 

@@ -31,8 +31,12 @@ const (
 // CapabilityStartAt is that of a plugin which obeys Task.start_mono_ns.
 const CapabilityStartAt = "start_at"
 
-// MaxLate is how long after its instant a run may still start.
-const MaxLate = 250 * time.Millisecond
+// MaxEarly is how long before its instant a run may be sent, MaxLate how long after it a
+// run may still start.
+const (
+	MaxEarly = 20 * time.Millisecond
+	MaxLate  = 250 * time.Millisecond
+)
 
 // Bounds of the wire.
 const (

@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/throttlerd/throttlerd/internal/monotonic"
 	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
@@ -109,9 +108,10 @@ func (o *outbox) send() {
 func encodeTasks(tasks []outgoing) []*handlerpb.Task {
 	encoded := make([]*handlerpb.Task, len(tasks))
 	for i, t := range tasks {
-		encoded[i] = pluginapi.EncodeTask(t.task)
-		if !t.start.IsZero() {
-			encoded[i].StartMonoNs = monotonic.At(t.start)
+		if t.start.IsZero() {
+			encoded[i] = pluginapi.EncodeTask(t.task)
+		} else {
+			encoded[i] = pluginapi.EncodeTaskAt(t.task, t.start)
 		}
 	}
 	return encoded

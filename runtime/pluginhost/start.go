@@ -15,7 +15,6 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc"
 
-	"github.com/throttlerd/throttlerd/internal/monotonic"
 	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
@@ -229,7 +228,7 @@ func (p *Process) describe(ctx context.Context) error {
 	}
 	p.info = pluginapi.DecodeInfo(described)
 	// one that was attached to may be stopped by a debugger, or run elsewhere
-	p.startsAt = monotonic.Shared && p.spec.Attach == nil && slices.Contains(described.Capabilities, handlerpb.CapabilityStartAt)
+	p.startsAt = p.spec.Attach == nil && pluginapi.StartsAt(described)
 	return nil
 }
 

@@ -126,7 +126,7 @@ if (new.key or '') ~= '' then
   use_keys()
   local before = exists and q.keys and keys_default(q) or {gens = {}, gen = 0, rates = '', cap = 0, weight = 1}
   local cap, weight, rates = string.match(new.key, '^(%d+) (%d+) (.*)$')
-  local after = {cap = tonumber(cap), weight = tonumber(weight), rates = rates, gens = before.gens, gen = before.gen}
+  local after = {cap = tonumber(cap), weight = tonumber(weight), rates = rates, gens = before.gens, gen = before.gen, states = {}}
   if after.gen == 0 or before.rates ~= rates then
     after.gen = after.gen + 1
     after.gens[after.gen] = {at = now, rates = rates}

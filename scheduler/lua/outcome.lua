@@ -96,7 +96,7 @@ local function use_charges()
     else
       sets[c.limits] = 1
       for name in pairs(c.limits) do
-        local l = not touched[name] and place_load(name, touched.few, now)
+        local l = not touched[name] and place_load(name, q.few, now)
         if l then
           touched[name] = {l = l, full = l.cap > 0 and l.running >= l.cap, counts = {}}
           touched[#touched + 1] = name
@@ -214,10 +214,10 @@ local function settle_queue(name, worker, batch, now)
   local no, touched = tonumber(v[9]), {}
   local mine, number = {}, no and string.format('-%x', no)
   q.counts, q.touched, q.debt = {}, {}, tonumber(v[10]) or 0
-  touched.few = true
+  q.few = true
   for _, t in ipairs(batch) do
     if t.extra or t.outcome == 'throttled' then
-      touched.few = false -- buckets change
+      q.few = false -- buckets change
     end
   end
   for _, t in ipairs(batch) do

@@ -1,4 +1,4 @@
-package monotonic
+package pluginapi
 
 import (
 	"sync"
@@ -7,7 +7,7 @@ import (
 )
 
 func TestSleepIsNeverShort(t *testing.T) {
-	if !Shared {
+	if !sharedClock {
 		t.Skip("no clock that processes share")
 	}
 	var wg sync.WaitGroup
@@ -15,7 +15,7 @@ func TestSleepIsNeverShort(t *testing.T) {
 		wg.Go(func() {
 			for k := range 20 {
 				due := time.Now().Add(time.Duration(i*k) * 100 * time.Microsecond)
-				SleepUntil(At(due))
+				sleepUntil(sharedAt(due))
 				if early := time.Until(due); early > 0 {
 					t.Errorf("woke %s early", early)
 				}
@@ -23,5 +23,5 @@ func TestSleepIsNeverShort(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	SleepUntil(Now() - 1)
+	sleepUntil(sharedNow() - 1)
 }
