@@ -30,7 +30,7 @@ func readText(t *testing.T, path ...string) string {
 func TestPluginProtocolSizes(t *testing.T) {
 	t.Parallel()
 	page, source := readText(t, "docs", "plugin-protocol.md"), readText(t, "pluginapi", "handlerpb", "protocol.go")
-	units := map[string]int64{"": 1, " bytes": 1, " KiB": 1 << 10, " MiB": 1 << 20, " h": 3600e9}
+	units := map[string]int64{"": 1, " bytes": 1, " KiB": 1 << 10, " MiB": 1 << 20, " h": 3600e9, " ms": 1e6}
 	said := map[string]int64{}
 	for _, row := range regexp.MustCompile("(?m)^\\| `(Max\\w+)` \\| (\\d+)([^|]*) \\|").FindAllStringSubmatch(page, -1) {
 		var n int64
@@ -42,6 +42,7 @@ func TestPluginProtocolSizes(t *testing.T) {
 		"MaxResult": handlerpb.MaxResult, "MaxError": handlerpb.MaxError, "MaxNote": handlerpb.MaxNote,
 		"MaxLimits": handlerpb.MaxLimits, "MaxLimitName": handlerpb.MaxLimitName,
 		"MaxTokens": handlerpb.MaxTokens, "MaxReset": int64(handlerpb.MaxReset),
+		"MaxEarly": int64(handlerpb.MaxEarly), "MaxLate": int64(handlerpb.MaxLate),
 	}
 	if !maps.Equal(said, bounds) {
 		t.Errorf("the page says\n%v\nthe code\n%v", said, bounds)

@@ -208,7 +208,7 @@ func TestContendedCaps(t *testing.T) {
 			x.queues(1, "c", nil, "m")
 			x.queues(tt.q, "q", nil, "l", "m")
 			if os.Getenv("THROTTLE_LONG") == "" { // beside other tests the calls take longer
-				tt.span, tt.lUse, tt.mUse = tt.span/3, tt.lUse-0.07, tt.mUse-0.07
+				tt.span, tt.share, tt.lUse, tt.mUse = tt.span/3, tt.share-0.07, tt.lUse-0.07, tt.mUse-0.07
 			}
 			x.run(tt.span, nil)
 			checkInvariants(t, c)

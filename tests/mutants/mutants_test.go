@@ -80,7 +80,7 @@ var mutants = []mutant{
 		"if now - last > 2000000 then", "if false then",
 		"./scheduler", "TestOutageRenewsEveryLease", true},
 	{"what is too late is handed back", "runtime/dispatch.go",
-		"lateAfter = 250 * time.Millisecond", "lateAfter = 250 * time.Second",
+		"lateAfter = handlerpb.MaxLate", "lateAfter = 1000 * handlerpb.MaxLate",
 		"./tests/blackbox", "TestStalledWorkerStartsNothingLate", false},
 
 	// turns and order

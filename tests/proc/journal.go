@@ -105,6 +105,19 @@ func (j *Journal) of(event string, keep []func(Entry) bool) []Entry {
 // WaitStarts waits until n starts are written down, and returns them all.
 func (j *Journal) WaitStarts(n int, limit time.Duration) []Entry {
 	j.tb.Helper()
+	j.wait(n, limit)
+	return j.Starts()
+}
+
+// WaitMore waits until n more starts are written down.
+func (j *Journal) WaitMore(n int, limit time.Duration) {
+	j.tb.Helper()
+	j.Entries()
+	j.wait(j.starts+n, limit)
+}
+
+func (j *Journal) wait(n int, limit time.Duration) {
+	j.tb.Helper()
 	deadline := time.Now().Add(limit)
 	for j.Entries(); j.starts < n; j.Entries() {
 		if time.Now().After(deadline) {
@@ -112,7 +125,6 @@ func (j *Journal) WaitStarts(n int, limit time.Duration) []Entry {
 		}
 		time.Sleep(3 * time.Millisecond) // between two looks at another process
 	}
-	return j.Starts()
 }
 
 // OfTask keeps the entries of one task.
