@@ -221,7 +221,7 @@ func TestRedisAccessTLSRefused(t *testing.T) {
 		{"another authority", over(s.redis.TLS(), others.CA, files.Cert, files.Key, ""), "certificate signed by unknown authority"},
 		{"server_name of another", over(s.redis.TLS(), files.CA, files.Cert, files.Key, "other.test"), "valid for " + redistest.TLSName + ", not other.test"},
 		{"no client certificate", over(s.redis.TLS(), files.CA, "", "", ""), "certificate required"},
-		{"client certificate of another authority", over(s.redis.TLS(), files.CA, others.Cert, others.Key, ""), "unknown certificate authority"},
+		{"client certificate of another authority", over(s.redis.TLS(), files.CA, others.Cert, others.Key, ""), ""}, // the reset that follows the server's alert may overtake it
 		{"TLS to a port without", over(strings.Replace(s.redis.TCP(), "redis:", "rediss:", 1), files.CA, files.Cert, files.Key, ""), ""},
 		{"no TLS to a port with it", fmt.Sprintf("url = %q", strings.Replace(s.redis.TLS(), "rediss:", "redis:", 1)), ""},
 	} {
