@@ -8,8 +8,8 @@ import (
 
 // Tasks ahead. A worker whose tasks end as fast as Redis can be asked would have its
 // handlers wait for each answer. Of queues without limits it takes as many tasks more as
-// end during two exchanges, at most as many as there are slots; they wait here for a slot, in order, and go back
-// when none comes within the look-ahead. Tasks under a limit never do: a token is spent
+// end during two exchanges, at most as many as there are slots; they wait here for a slot,
+// in order, and go back when none comes within the look-ahead. Tasks under a limit never do: a token is spent
 // when its task starts.
 
 // wantAhead is how many tasks a claim takes beyond the free slots of a handler. Under w.mu.

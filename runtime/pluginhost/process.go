@@ -82,7 +82,8 @@ func (p *Process) Send(tasks []*pluginapi.Task) { p.out.addTasks(tasks) }
 func (p *Process) StartsAt() bool { return p.startsAt }
 
 // SendAhead is Send for a task that is to start at an instant, a few milliseconds ahead:
-// it waits for it in the plugin, and the way there makes it no later.
+// it waits for it in the plugin, and the way there makes it no later. Long after its instant
+// it does not start, and its result says so (NotStarted).
 func (p *Process) SendAhead(task *pluginapi.Task, start time.Time) { p.out.addAhead(task, start) }
 
 // Cancel ends the context of a run with the cause, one of pluginapi's errors
