@@ -162,7 +162,7 @@ func TestProgressIsBundled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := pluginapi.HandlerFunc(func(_ context.Context, x *pluginapi.Task) ([]byte, error) {
 			for i := range 1000 {
-				x.Progress(i, strings.Repeat("é", 200))
+				x.Progress(i+1, strings.Repeat("é", 200))
 				time.Sleep(time.Millisecond)
 			}
 			x.Progress(-5, "end")

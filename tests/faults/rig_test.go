@@ -215,20 +215,29 @@ func (r *rig) fault(kind check.Kind, from int64, process int, after time.Duratio
 	return f
 }
 
-// killWorker kills one worker as kill -9 does, demands that its plugin is gone within a
-// second, and puts another in its place.
-func (r *rig) killWorker(i int) check.Fault {
+// killWorkers kills workers at once as kill -9 does, demands that their plugins are gone
+// within a second, and puts others in their places.
+func (r *rig) killWorkers(which ...int) (faults []check.Fault) {
 	r.Helper()
-	w := r.workers[i]
-	plugins := proc.Children(w.PID)
+	var plugins []int
+	for _, i := range which {
+		plugins = append(plugins, proc.Children(r.workers[i].PID)...)
+	}
 	from := proc.Mono()
-	w.Kill()
-	f := r.fault(check.WorkerKilled, from, w.PID, r.lease+3*time.Second)
+	for _, i := range which {
+		r.workers[i].Signal(syscall.SIGKILL)
+	}
+	for _, i := range which {
+		r.workers[i].Kill() // and waits until it is gone
+		faults = append(faults, r.fault(check.WorkerKilled, from, r.workers[i].PID, r.lease+3*time.Second))
+	}
 	for _, pid := range plugins {
 		r.gone(pid)
 	}
-	r.workers[i] = proc.Worker(r, r.file)
-	return f
+	for _, i := range which {
+		r.workers[i] = proc.Worker(r, r.file)
+	}
+	return faults
 }
 
 // gone demands that a process is gone within a second.

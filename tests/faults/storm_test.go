@@ -46,7 +46,7 @@ func TestStorm(t *testing.T) {
 		i := rnd.IntN(len(r.workers))
 		switch kind {
 		case "worker":
-			cut = append(cut, r.killWorker(i))
+			cut = append(cut, r.killWorkers(i)...)
 		case "plugin":
 			if f := r.killPlugin(i); f.Process != 0 {
 				cut = append(cut, f)

@@ -27,7 +27,7 @@ func TestWorkersKilled(t *testing.T) {
 	var faults []check.Fault
 	for range kills {
 		r.more(100 + rnd.IntN(200))
-		faults = append(faults, r.killWorker(rnd.IntN(3)))
+		faults = append(faults, r.killWorkers(rnd.IntN(3))...)
 		r.during()
 	}
 	h := r.verdict(30 * time.Second)
@@ -109,12 +109,7 @@ func TestAllWorkersKilled(t *testing.T) {
 	r.start(3)
 	r.produce(12 * time.Millisecond)
 	r.more(300)
-	for _, w := range r.workers {
-		w.Signal(syscall.SIGKILL)
-	}
-	for i := range r.workers {
-		r.killWorker(i)
-	}
+	r.killWorkers(0, 1, 2)
 	r.more(300)
 	r.during()
 	r.verdict(30 * time.Second)
