@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/throttlerd/throttlerd/internal/alarm"
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
@@ -16,9 +17,10 @@ type runStream = grpc.BidiStreamingServer[handlerpb.ToPlugin, handlerpb.FromPlug
 // run is one task in the works; one allocation holds all that it needs.
 type run struct {
 	task     Task
-	start    int64         // not before, by the shared clock; 0: at once
-	after    chan struct{} // closed when the run whose instant comes before has begun; nil: none
-	begun    chan struct{} // closed when this one has
+	instant  time.Time     // not before; zero: at once
+	refused  bool          // it came long before
+	after    chan struct{} // closed when the run that is due before has begun; nil: none
+	begun    chan struct{} // closed when this one has; nil: it did not wait itself
 	ctx      taskContext
 	log      taskLogger
 	feedback feedback
@@ -43,10 +45,8 @@ type session struct {
 	idle chan *run     // goroutines that have nothing to do wait here
 	over chan struct{} // closed when no run follows
 
-	last struct { // the last run that came ahead of its instant
-		start int64
-		begun chan struct{}
-	}
+	line  *alarm.Line[*run] // of those that wait for their instants; nil until one does
+	begun chan struct{}     // closed when the last that had waited has begun; nil: none had
 
 	progress progressList
 	tell     func(Progress) // told, made once for all runs
@@ -86,6 +86,9 @@ func (s *server) Run(stream runStream) error {
 	go ses.receive(ctx, last)
 	<-last
 	ses.running.Wait()
+	if ses.line != nil {
+		ses.line.Close()
+	}
 	ses.close()
 	return <-sent
 }
@@ -121,8 +124,8 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 	for i, w := range tasks {
 		r := &run{}
 		decodeTask(&r.task, w, arrived)
-		if r.start = w.StartMonoNs; r.start != 0 {
-			ses.lineUp(r)
+		if w.StartMonoNs != 0 {
+			r.instant = instantOf(w.StartMonoNs)
 		}
 		r.log.root, r.log.task = ses.server.log, &r.task
 		r.task.Log = &r.log
@@ -137,22 +140,42 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 	ses.mu.Unlock()
 	ses.running.Add(len(starting))
 	for _, r := range starting {
-		select {
-		case ses.idle <- r:
-		default:
-			go ses.work(r)
+		if ahead := r.instant.Sub(arrived); ahead > 0 {
+			ses.lineUp(r, ahead)
+		} else {
+			ses.launch(r)
 		}
 	}
 }
 
-// lineUp keeps the order of runs that wait for their instants: each wakes by itself. It is
-// called from one goroutine.
-func (ses *session) lineUp(r *run) {
-	if last := ses.last; last.begun != nil && last.start <= r.start {
-		r.after = last.begun
+// lineUp has a run wait for its instant. It is called from one goroutine.
+func (ses *session) lineUp(r *run, ahead time.Duration) {
+	if r.refused = ahead > handlerpb.MaxEarly; r.refused {
+		ses.launch(r)
+		return
 	}
-	r.begun = make(chan struct{})
-	ses.last.start, ses.last.begun = r.start, r.begun
+	if ses.line == nil {
+		ses.line = alarm.NewLine(ses.launchInOrder)
+	}
+	ses.line.Add(r.instant, 0, r)
+}
+
+// launchInOrder begins runs one after the other. It is called from one goroutine.
+func (ses *session) launchInOrder(runs []*run) {
+	for _, r := range runs {
+		r.after, r.begun = ses.begun, make(chan struct{})
+		ses.begun = r.begun
+		ses.launch(r)
+	}
+}
+
+// launch gives a run to a goroutine.
+func (ses *session) launch(r *run) {
+	select {
+	case ses.idle <- r:
+	default:
+		go ses.work(r)
+	}
 }
 
 // work executes a run, and then others as they come until none follows: the stack of a
@@ -177,19 +200,15 @@ func (ses *session) execute(r *run) {
 		result.Actual, result.Reports = r.feedback.close()
 		ses.finish(result)
 	}()
-	if r.start != 0 {
-		early := r.start-sharedNow() > handlerpb.MaxEarly.Nanoseconds()
-		if !early {
-			sleepUntil(r.start)
-		}
-		if r.after != nil {
-			<-r.after // which may wake later
-		}
+	if r.after != nil {
+		<-r.after
+	}
+	if r.begun != nil {
 		close(r.begun)
-		if early || r.ctx.Err() != nil || sharedNow()-r.start > handlerpb.MaxLate.Nanoseconds() {
-			result = Result{Outcome: NotStarted}
-			return
-		}
+	}
+	if !r.instant.IsZero() && (r.refused || r.ctx.Err() != nil || time.Since(r.instant) > handlerpb.MaxLate) {
+		result = Result{Outcome: NotStarted}
+		return
 	}
 	result = execute(&r.ctx, ses.server.handler, &r.task, &r.feedback)
 }

@@ -33,7 +33,6 @@ func newNarrowStage(t *testing.T) (*stage, *still) {
 	s := newStage(t)
 	s.h.slots, s.w.free, s.w.o.Lookahead = 2, 100, time.Hour
 	s.w.handlers = map[string]*handler{"h": s.h}
-	s.w.starter = &starter{}
 	p := &still{}
 	s.h.up(p)
 	return s, p

@@ -10,7 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
-	"github.com/throttlerd/throttlerd/scheduler"
 )
 
 func zOf(member string, score float64) redis.Z { return redis.Z{Member: member, Score: score} }
@@ -109,34 +108,4 @@ func TestEngineClock(t *testing.T) {
 	if d := c.late(at(200_400), engine+200_000_000); d != 0 {
 		t.Errorf("late %s on a slow network", d)
 	}
-}
-
-func TestStarterIsNeverEarlyAndKeepsOrder(t *testing.T) {
-	got := make(chan *run, 100)
-	s, err := newStarter(func(runs []*run) {
-		now := time.Now()
-		for _, r := range runs {
-			if now.Before(r.start) {
-				t.Errorf("%s early", r.start.Sub(now))
-			}
-			got <- r
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	for i := range 100 { // each new one is earlier than the one before
-		at := now.Add(time.Duration(60-i/2) * time.Millisecond)
-		s.add([]*run{{start: at, release: at, grant: scheduler.Grant{Fence: int64(i)}}})
-	}
-	var last *run
-	for range 100 {
-		r := <-got
-		if last != nil && r.start.Before(last.start) {
-			t.Error("out of order")
-		}
-		last = r
-	}
-	s.close()
 }

@@ -49,7 +49,6 @@ func (w *Worker) begin(runs []*run) {
 // beginEach sends runs whose instant is near to processes that wait for it, and gathers for
 // the others what is to be sent now. Under w.mu.
 func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]*pluginapi.Task) {
-	var again []*run
 	for _, r := range runs {
 		if w.runs[r.grant.Fence] != r {
 			continue // its lease was lost
@@ -70,10 +69,8 @@ func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]*plu
 				w.finish(r, scheduler.Outcome{Kind: scheduler.Postponed, Number: postpone.Microseconds()})
 				continue
 			}
-			early := r.start.After(now)
-			if early && !p.sendsAhead(now) {
-				r.release = r.start
-				again = append(again, r)
+			if p.punctual == nil && r.start.After(now) {
+				w.starter.Add(r.start, 0, r)
 				continue
 			}
 			if lastChance(r) {
@@ -82,7 +79,7 @@ func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]*plu
 			r.place = p
 			p.busy++
 			// also when the instant has passed: the plugin has the last look at it
-			if r.early = p.punctual != nil && !r.release.IsZero(); r.early {
+			if r.early = p.punctual != nil && r.reserved; r.early {
 				r.ends = r.start.Add(r.grant.Timeout)
 				p.punctual.SendAhead(task(r), r.start)
 			} else {
@@ -91,7 +88,6 @@ func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]*plu
 			}
 		}
 	}
-	w.starter.add(again)
 }
 
 // lastChance tells the tasks whose next part in a crash makes them dead as poison.

@@ -192,7 +192,7 @@ func (w *Worker) someOutcomes() []scheduler.Outcome {
 
 // take books the grants, starts what may start, and notes when to ask again.
 func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*index) {
-	var now, ahead []*run
+	var now []*run
 	w.mu.Lock()
 	for i := range g.Grants {
 		grant := &g.Grants[i]
@@ -209,8 +209,7 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 		switch {
 		case grant.StartIn > 0:
 			r.takeSlot()
-			r.release = r.h.releaseAt(r)
-			ahead = append(ahead, r)
+			w.lineUp(r)
 		case w.hasSlot(r.h):
 			r.takeSlot()
 			now = append(now, r)
@@ -228,7 +227,6 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 	w.claiming = false
 	w.checkQuiet()
 	w.mu.Unlock()
-	w.starter.add(ahead)
 	if len(now) > 0 {
 		w.dispatch(now)
 	}

@@ -15,35 +15,26 @@ type place struct {
 	retired bool // takes no more tasks
 	suspect *run // the one run that may be the last of its process: they run one by one
 
-	punctual punctual            // nil: a task is sent at its instant
-	lastSent [maxAhead]time.Time // when tasks were last sent ahead, by turns
-	turn     int
+	punctual punctual // nil: a task is sent at its instant
 }
 
 const (
 	// sendAhead: how long before its instant a task is sent to a process that waits for it;
 	// the way there takes less.
 	sendAhead = 3 * time.Millisecond
-	// maxAhead: so many tasks wait in a process at once, each on a thread of its own.
-	maxAhead = 8
+	// gatherAhead: what would be sent within this time after another goes with it.
+	gatherAhead = time.Millisecond
 )
 
-// sendsAhead tells whether one more task may wait in the process, and counts it.
-func (p *place) sendsAhead(now time.Time) bool {
-	if p.punctual == nil || now.Sub(p.lastSent[p.turn]) < sendAhead {
-		return false
+// lineUp has a run wait for its start, or a little less, where a process can wait for the
+// rest. Under w.mu.
+func (w *Worker) lineUp(r *run) {
+	r.reserved = true
+	if !lastChance(r) && slices.ContainsFunc(r.h.places, func(p *place) bool { return p.punctual != nil }) {
+		w.starter.Add(r.start.Add(-sendAhead), gatherAhead, r)
+	} else {
+		w.starter.Add(r.start, 0, r)
 	}
-	p.lastSent[p.turn] = now
-	p.turn = (p.turn + 1) % maxAhead
-	return true
-}
-
-// releaseAt is when a run is to be looked at for its start. Under w.mu.
-func (h *handler) releaseAt(r *run) time.Time {
-	if !lastChance(r) && slices.ContainsFunc(h.places, func(p *place) bool { return p.punctual != nil }) {
-		return r.start.Add(-sendAhead)
-	}
-	return r.start
 }
 
 // place returns where the handler's next task runs: where the fewest do. Nil, when

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/throttlerd/throttlerd/internal/alarm"
 	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
@@ -34,7 +35,7 @@ func (p *waiting) SendAhead(t *pluginapi.Task, start time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	early := time.Until(start)
-	if early > sendAhead {
+	if early > sendAhead+gatherAhead {
 		panic("sent " + early.String() + " before its start")
 	}
 	if early <= 0 {
@@ -51,24 +52,20 @@ func (p *waiting) all() int {
 }
 
 // Tasks go to a process that waits for their instants a little ahead, and with their time
-// in full. More than it has threads for, and one that may be the death of it, are sent at
-// their instants, never before.
+// in full. One that may be the death of it is sent at its instant, never before.
 func TestTasksAreSentAheadOfTheirInstants(t *testing.T) {
 	w := &Worker{
 		log: hclog.NewNullLogger(), kick: make(chan struct{}, 1), placed: make(chan struct{}, 1), free: 100,
 		runs: make(map[int64]*run), ses: &scheduler.Session{},
 	}
-	var err error
-	if w.starter, err = newStarter(w.dispatch); err != nil {
-		t.Fatal(err)
-	}
-	defer w.starter.close()
+	w.starter = alarm.NewLine(w.dispatch)
+	defer w.starter.Close()
 	h := &handler{name: "h", w: w, maxCrashes: 3, slots: 100}
 	w.handlers = map[string]*handler{"h": h}
 	p := &waiting{ahead: map[int64]time.Time{}, sent: map[int64]time.Time{}}
 	h.up(p)
 
-	const n, suspect = maxAhead + 4, 1
+	const n, suspect = 20, 1
 	now := time.Now()
 	g := &scheduler.Granted{Received: now, Sent: now}
 	for i := range n {
@@ -85,7 +82,7 @@ func TestTasksAreSentAheadOfTheirInstants(t *testing.T) {
 			t.Fatalf("%d of %d were sent", p.all(), n)
 		}
 	}
-	if len(p.ahead) != maxAhead || len(p.sent) != n-maxAhead {
+	if len(p.ahead) != n-1 || len(p.sent) != 1 {
 		t.Errorf("%d ahead, %d at their instant", len(p.ahead), len(p.sent))
 	}
 	for fence, at := range p.ahead {

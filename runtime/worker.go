@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/throttlerd/throttlerd/internal/alarm"
 	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/runtime/pluginhost"
 	"github.com/throttlerd/throttlerd/scheduler"
@@ -56,7 +57,7 @@ type Worker struct {
 	log      hclog.Logger
 	host     string
 	handlers map[string]*handler
-	starter  *starter
+	starter  *alarm.Line[*run] // of those whose starts lie ahead
 	clock    engineClock
 	kick     chan struct{} // the exchange loop has something to do
 	soon     chan struct{} // the next tick is due
@@ -102,12 +103,12 @@ type index struct {
 
 // run is one leased task.
 type run struct {
-	grant   scheduler.Grant
-	h       *handler
-	ses     *scheduler.Session
-	start   time.Time // by this machine's clock
-	release time.Time // when the starter lets it go: then, or a little before
-	engine  int64     // the same by engine time, µs
+	grant    scheduler.Grant
+	h        *handler
+	ses      *scheduler.Session
+	start    time.Time // by this machine's clock
+	reserved bool      // its start lay ahead when it was granted
+	engine   int64     // the same by engine time, µs
 	// notBefore is a local instant that the engine instant is not before.
 	notBefore time.Time
 	slot      bool      // it has one, else it waits for one
@@ -174,11 +175,8 @@ func New(o Options) (*Worker, error) {
 // finish, and what has not finished in the drain timeout is cancelled and goes back to
 // the front of its queue, uncharged. It returns an error when it could not start.
 func (w *Worker) Run(ctx context.Context) (err error) {
-	w.starter, err = newStarter(w.dispatch)
-	if err != nil {
-		return err
-	}
-	defer w.starter.close()
+	w.starter = alarm.NewLine(w.dispatch)
+	defer w.starter.Close()
 	defer w.stopBackends()
 	if err := w.startBackends(ctx); err != nil {
 		return err

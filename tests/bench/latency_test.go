@@ -138,7 +138,7 @@ func sustained(t *testing.T, rate int, seconds, workers, concurrency int) (share
 }
 
 func TestLateness(t *testing.T) {
-	for _, c := range []struct{ rate, seconds int }{{1, 20}, {10, 10}, {100, 10}, {1000, 10}} {
+	for _, c := range []struct{ rate, seconds int }{{1, 60}, {10, 10}, {100, 10}, {1000, 10}} {
 		_, late := sustained(t, c.rate, c.seconds, 1, 128)
 		p50, p99 := quantile(late, 0.5), quantile(late, 0.99)
 		bar(fmt.Sprintf("lateness of a start at %d/s, p50 and p99", c.rate), fmt.Sprintf("%.2f, %.2f ms", p50, p99),
