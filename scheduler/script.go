@@ -24,7 +24,7 @@ var (
 	queueParts = []string{"record", "cost", "key", "queue"}
 	endParts   = append(queueParts[:4:4], "forget", "outcome")
 
-	submitScript   = finish("submit", lua("submit_plain"), source(queueParts, "standing", "submit"))
+	submitScript   = finish("submit", ratelimit.WakeLua+lua("submit_plain"), source(queueParts, "standing", "submit"))
 	claimScript    = finish("claim", ratelimit.WakeLua+lua("next")+lua("claim_plain"), source(queueParts, "supply", "turns", "claim"))
 	settleScript   = finish("settle", lua("settle_plain"), source(endParts, "settle"))
 	tickScript     = compose(endParts, "next", "reap", "discard", "expire", "tick")

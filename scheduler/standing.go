@@ -39,8 +39,11 @@ func readStandings(v any) standings {
 }
 
 // plainStanding is that of a queue under nothing but limits of its own, as submit_plain.lua
-// tells it: held, rate, bucket, frozen, running, cap.
+// tells it: held, rate, bucket, frozen, running, cap; nothing where nothing holds it.
 func plainStanding(f []any) standings {
+	if len(f) == 0 {
+		return standings{}
+	}
 	own := standing{
 		name: ofQueue, b: ratelimit.ReadBuckets(f[1].(string), f[2].(string), "", f[3].(string)), running: f[4].(int64), cap: f[5].(int64),
 	}

@@ -151,23 +151,44 @@ func firstChunk(tasks []SubmitRequest) []SubmitRequest {
 	return tasks[:n]
 }
 
+// submitArgs are those of submit.lua, or the short ones of submit_plain.lua: the records
+// alone, or with the own ids.
 func submitArgs(queue string, tasks []SubmitRequest) []any {
-	args, plain := make([]any, 1, 1+3*len(tasks)), true
+	own, plain := 0, 0
+	for i := range tasks {
+		if tasks[i].ID != "" {
+			own++
+		}
+		if tasks[i].plain() {
+			plain++
+		}
+	}
+	args := make([]any, 1, 1+3*len(tasks))
+	args[0] = queue
+	ids, whens := true, true
+	if plain == len(tasks) && own == 0 {
+		args[0], ids, whens = "*"+queue, false, false
+	} else if plain == len(tasks) && own == len(tasks) {
+		args[0], whens = "+"+queue, false
+	}
 	for i := range tasks {
 		t := &tasks[i]
-		r := record{OwnID: t.ID, Type: t.Type, Key: t.Key, Headers: t.Headers, Cost: t.Cost, Costs: t.Costs, Payload: t.Payload}
-		text, when := r.encode(), t.when()
-		plain = plain && when == "" && text[0] == '\n'
-		args = append(args, t.ID, when, text)
-	}
-	if args[0] = queue; plain { // the records alone
-		args[0] = "*" + queue
-		for i := range tasks {
-			args[1+i] = args[3+3*i]
+		if ids {
+			args = append(args, t.ID)
 		}
-		args = args[:1+len(tasks)]
+		if whens {
+			args = append(args, t.when())
+		}
+		r := record{OwnID: t.ID, Type: t.Type, Key: t.Key, Headers: t.Headers, Cost: t.Cost, Costs: t.Costs, Payload: t.Payload}
+		args = append(args, r.encode())
 	}
 	return args
+}
+
+// plain tells whether a task is to start as soon as it can, and has nothing but a payload
+// and maybe an own id.
+func (r *SubmitRequest) plain() bool {
+	return r.Type == "" && r.Key == "" && len(r.Headers) == 0 && r.Cost <= 1 && len(r.Costs) == 0 && r.In == 0 && r.At.IsZero()
 }
 
 // submitCall puts one chunk in, all of it or none.
@@ -229,7 +250,9 @@ func readReceipts(queue string, tasks []SubmitRequest, reply []any, out []Receip
 			r.ID = cmp.Or(r.ID, ids[2*i].(string))
 			scheduled = ids[2*i+1].(int64)
 		} else {
-			r.ID = internalID(first+int64(i), suffix)
+			if r.ID == "" {
+				r.ID = internalID(first+int64(i), suffix)
+			}
 		}
 		start := now
 		if scheduled > 0 {

@@ -1,48 +1,120 @@
--- submit_plain.lua: tasks with nothing but a payload, into a queue that has others waiting
--- and no more than rates and a cap of its own: what submit.lua would do, before all that it
--- needs is made. Put in front of the rest.
+-- submit_plain.lua: tasks with a payload, and maybe an own id, into a queue with no more
+-- than rates and a cap of its own that has others waiting, or one without limits: what
+-- submit.lua would do, before all that it needs is made. Put in front of the rest, behind
+-- wake.lua.
 --
--- ARGV     "*queue", then the record of each task
+-- ARGV     "*queue", then the record of each task; or "+queue", then own id and record of
+--          each
 --
--- Returns {2, now, ahead, number of the first id, number of the queue, held, rate, bucket,
--- frozen, running, cap}, without lists in it, which cost more than all that is in them; or
--- leaves the same tasks to submit.lua, in its form.
+-- Returns {2, now, ahead, number of the first id, number of the queue}, and where it has a
+-- limit or is held {..., held, rate, bucket, frozen, running, cap}, without lists in it,
+-- which cost more than all that is in them; or {-1, i} as submit.lua. Else it leaves the
+-- same tasks to submit.lua, in its form.
 
 local ARGV = ARGV
-local name = string.match(ARGV[1], '^%*(.*)$')
-local v = name and redis.call('HMGET', K.QUEUE .. name, 'rate', 'bucket', 'frozen', 'held', 'waiting', 'running', 'later',
-  'big', 'cap', 'exempt', 'over', 'limits', 'key', 'no', 'last_id', 'max_length')
--- it stands where it belongs, and nothing that is scheduled goes first
-if v and (tonumber(v[5]) or 0) > 0 and v[7] == '0' and (v[11] or '') == '' and v[12] == '' and v[13] == '' and v[16] == '0'
-  and string.find(v[1] or 'none', '^[%d ,]*$') then
-  local now, off = clock_read(KEYS[1])
-  local no, last, big, ahead, grown = tonumber(v[14]), tonumber(v[15]), tonumber(v[8]), tonumber(v[5]), false
+local form = string.byte(ARGV[1], 1)
+local step = form == 42 and 1 or form == 43 and 2 or 0
+local name = string.sub(ARGV[1], 2)
+
+-- own_ids returns each own id with that of its task, or nil and the place of one that is
+-- taken.
+local function own_ids(first, no)
+  local own, ids, seen = {}, {}, {}
+  for n = 1, (#ARGV - 1) / 2 do
+    local id = ARGV[2 * n]
+    if seen[id] then
+      return nil, n
+    end
+    seen[id], own[n] = true, id
+    ids[2 * n - 1], ids[2 * n] = id, string.format('%013x-%x', first + n - 1, no)
+  end
+  local taken = redis.call('HMGET', K.IDS, unpack(own))
+  for n = 1, #own do
+    if taken[n] then
+      return nil, n
+    end
+  end
+  return ids
+end
+
+-- plain_submit is the whole submit, or nil.
+local function plain_submit()
+  local v = redis.call('HMGET', K.QUEUE .. name, 'rate', 'bucket', 'frozen', 'held', 'waiting', 'running', 'later', 'big', 'cap',
+    'exempt', 'over', 'limits', 'key', 'no', 'last_id', 'max_length', 'index', 'place', 'own')
+  local rate, ahead = v[1], tonumber(v[5])
+  -- nothing that is scheduled goes first
+  if not rate or not ahead or v[7] ~= '0' or (v[11] or '') ~= '' or v[12] ~= '' or v[13] ~= '' or v[16] ~= '0'
+    or rate ~= '' and string.find(rate, '[^%d ,]') then
+    return nil
+  end
+  local free = rate == '' and v[9] == '0' and v[3] == '0' and v[4] == '' and v[18] == ''
+  if ahead == 0 and not free then
+    return nil -- its place may be another than that of one with waiting tasks
+  end
+  local now, off, stepped = clock_read(KEYS[1])
+  local no, last, big = tonumber(v[14]), tonumber(v[15]), tonumber(v[8])
   if last < now then
     last = now - 1
   end
-  local bodies, ids, first, form = {}, {}, last + 1, string.format('%%013x-%x', no)
-  for i = 2, #ARGV do
-    last = last + 1
-    local id, rec, n = string.format(form, last), ARGV[i], i - 1
-    ids[n], bodies[2 * n - 1], bodies[2 * n] = id, id, rec
-    if #rec > big then
-      big, grown = #rec, true
+  local first, n = last + 1, (#ARGV - 1) / step
+  local own, taken
+  if step == 2 then
+    own, taken = own_ids(first, no)
+    if taken then
+      return {-1, taken}
     end
   end
-  redis.call('HSET', K.TASKS .. name, unpack(bodies))
-  redis.call('RPUSH', K.WAIT .. name, unpack(ids))
-  redis.call('HSET', K.QUEUE .. name, 'waiting', ahead + #ids, 'last_id', string.format('%d', last), 'used', string.format('%d', now))
+  local grown = false
+  if n == 1 then
+    local id, rec = string.format('%013x-%x', first, no), ARGV[1 + step]
+    grown = #rec > big
+    big = grown and #rec or big
+    redis.call('HSET', K.TASKS .. name, id, rec)
+    redis.call('RPUSH', K.WAIT .. name, id)
+  else
+    local bodies, ids, text = {}, {}, string.format('%%013x-%x', no)
+    for k = 1, n do
+      local id, rec = string.format(text, last + k), ARGV[1 + k * step]
+      ids[k], bodies[2 * k - 1], bodies[2 * k] = id, id, rec
+      if #rec > big then
+        big, grown = #rec, true
+      end
+    end
+    redis.call('HSET', K.TASKS .. name, unpack(bodies))
+    redis.call('RPUSH', K.WAIT .. name, unpack(ids))
+  end
+  if own then
+    redis.call('HSET', K.IDS, unpack(own))
+    if v[19] ~= '1' then
+      redis.call('HSET', K.QUEUE .. name, 'own', 1)
+    end
+  end
   if grown then
     redis.call('HSET', K.QUEUE .. name, 'big', big)
   end
-  clock_write(KEYS[1], now, off)
-  return {2, now, ahead, first, no, v[4] or '', v[1], v[2] or '', v[3], tonumber(v[6]) - tonumber(v[10]), tonumber(v[9])}
+  redis.call('HSET', K.QUEUE .. name, 'waiting', ahead + n, 'last_id', string.format('%d', last + n), 'used', string.format('%d', now))
+  if ahead == 0 then -- one that is ready keeps its turn
+    redis.call('ZADD', K.DUE .. v[17], 'LT', string.format('%d', now), name)
+    wake_for(v[17], name)
+  end
+  if ahead == 0 or stepped > 0 then -- else no decision stands on now
+    clock_write(KEYS[1], now, off)
+  end
+  if free then
+    return {2, now, ahead, first, no}
+  end
+  return {2, now, ahead, first, no, v[4], rate, v[2] or '', v[3], tonumber(v[6]) - tonumber(v[10]), tonumber(v[9])}
 end
 
-if name then
+if step > 0 then
+  local plain = plain_submit()
+  if plain then
+    return plain
+  end
   local long = {name}
-  for i = 2, #ARGV do
-    long[3 * i - 4], long[3 * i - 3], long[3 * i - 2] = '', '', ARGV[i]
+  for i = 2, #ARGV, step do
+    local n = #long
+    long[n + 1], long[n + 2], long[n + 3] = step == 2 and ARGV[i] or '', '', ARGV[i + step - 1]
   end
   ARGV = long
 end

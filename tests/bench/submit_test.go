@@ -17,7 +17,7 @@ import (
 
 func TestSubmitOneByOne(t *testing.T) {
 	r := newRig(t, `handler "echo" {}`, 0)
-	r.queue("q", "1/1h")
+	r.queue("q", "")
 	const n = 20_000
 	payload := fmt.Appendf(nil, "%0*d", payloadSize, 1)
 	ours, asynq := 0.0, 0.0

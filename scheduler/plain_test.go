@@ -1,0 +1,147 @@
+package scheduler
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"reflect"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// What submit_plain.lua does is what submit.lua would have done: the same receipts, the same
+// state of Redis, and the same worker is told, of every kind of queue.
+func TestShortSubmitIsTheLongOne(t *testing.T) {
+	ctx := context.Background()
+	defer func(n int) { miniredis.DumpMaxLineLen = n }(miniredis.DumpMaxLineLen)
+	miniredis.DumpMaxLineLen = 10_000
+	now := time.UnixMicro(1_800_000_000_000_000)
+	queues := map[string]func(*QueueSpec){
+		"open":    func(*QueueSpec) {},
+		"rated":   func(s *QueueSpec) { s.Rates = rates(t, "1/1h:2") },
+		"rates":   func(s *QueueSpec) { s.Rates = rates(t, "10/1s:2,20/1h") },
+		"capped":  func(s *QueueSpec) { s.Concurrency = 1 },
+		"paused":  func(s *QueueSpec) { s.Paused = true },
+		"bounded": func(s *QueueSpec) { s.MaxLength = 3 },
+		"limited": func(s *QueueSpec) { s.Limits = []string{"api"} },
+		"keyed":   func(s *QueueSpec) { s.Key = &KeySpec{Rates: rates(t, "1/1h"), Weight: 1} },
+	}
+	calls := map[string][]SubmitRequest{
+		"one":           {{Payload: []byte("a")}},
+		"three":         {{Payload: []byte("a")}, {Payload: []byte("bbb")}, {Payload: []byte("c")}},
+		"own id":        {{ID: "x", Payload: []byte("a")}},
+		"own ids":       {{ID: "x", Payload: []byte("a")}, {ID: "y", Payload: []byte("bbb")}},
+		"twice the id":  {{ID: "x", Payload: []byte("a")}, {ID: "x", Payload: []byte("b")}},
+		"a taken id":    {{ID: "x", Payload: []byte("a")}, {ID: "first", Payload: []byte("b")}},
+		"some with ids": {{Payload: []byte("a")}, {ID: "y", Payload: []byte("b")}},
+		"with a key":    {{Key: "k", Payload: []byte("a")}},
+		"scheduled":     {{In: time.Hour, Payload: []byte("a")}},
+	}
+	first := SubmitRequest{Queue: "q", ID: "first", Key: "k", Payload: []byte("0")}
+	befores := map[string]func(t *testing.T, c *Client, s *Session){
+		"empty":          func(*testing.T, *Client, *Session) {},
+		"an idle worker": func(t *testing.T, _ *Client, s *Session) { claimN(t, s, 5) },
+		"others waiting": func(_ *testing.T, c *Client, _ *Session) { _, _ = c.Submit(ctx, first) },
+		"one scheduled": func(_ *testing.T, c *Client, _ *Session) {
+			later := first
+			later.In = time.Minute
+			_, _ = c.Submit(ctx, later)
+		},
+		"one running": func(t *testing.T, c *Client, s *Session) {
+			_, _ = c.Submit(ctx, first)
+			claimN(t, s, 5)
+		},
+		"one cancelled": func(t *testing.T, c *Client, _ *Session) {
+			_, _ = c.Submit(ctx, first)
+			_, _ = c.Cancel(ctx, "first")
+		},
+		"frozen": func(t *testing.T, c *Client, s *Session) {
+			_, _ = c.Submit(ctx, first)
+			for _, x := range claimN(t, s, 5).Grants {
+				settle(t, s, Outcome{Task: x.Internal, Fence: x.Fence, Kind: Throttled, Number: 1e6})
+			}
+		},
+	}
+	for queue, change := range queues {
+		for call, tasks := range calls {
+			for before, prepare := range befores {
+				t.Run(queue+", "+call+", "+before, func(t *testing.T) {
+					one := func(args func(string, []SubmitRequest) []any) (state string, receipts any) {
+						m := miniredis.RunT(t)
+						m.SetTime(now)
+						conn := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1, DisableIdentity: true})
+						defer conn.Close()
+						c, err := New(conn, Options{Namespace: "test"})
+						if err != nil {
+							t.Fatal(err)
+						}
+						if _, err := c.SetLimit(ctx, "api", LimitChange{Rates: new(rates(t, "1/1h:2"))}); err != nil {
+							t.Fatal(err)
+						}
+						newQueue(t, c, "q", "", change)
+						s, err := c.Register(ctx, Worker{ID: "w", Lease: 10 * time.Second, Started: now})
+						if err != nil {
+							t.Fatal(err)
+						}
+						told := conn.Subscribe(ctx, c.keys.wake("w"))
+						defer told.Close()
+						if _, err := told.Receive(ctx); err != nil {
+							t.Fatal(err)
+						}
+						prepare(t, c, s)
+						m.SetTime(now.Add(time.Second))
+						reply, err := c.submitCall(ctx, "q", tasks, args("q", tasks))
+						out := make([]Receipt, len(tasks))
+						if err == nil {
+							readReceipts("q", tasks, reply, out)
+						}
+						conn.Publish(ctx, c.keys.wake("w"), "end")
+						heard := 0
+						for x := range told.Channel() {
+							if x.Payload == "end" {
+								break
+							}
+							heard++
+						}
+						return clockLast.ReplaceAllString(m.Dump(), ""), fmt.Sprintf("%+v %v, %d times told", deref(out), err, heard)
+					}
+					state, receipts := one(submitArgs)
+					wantState, wantReceipts := one(longArgs)
+					if state != wantState {
+						t.Errorf("the short one leaves\n%s\nthe long one\n%s", state, wantState)
+					}
+					if !reflect.DeepEqual(receipts, wantReceipts) {
+						t.Errorf("the short one says\n%s\nthe long one\n%s", receipts, wantReceipts)
+					}
+				})
+			}
+		}
+	}
+}
+
+// clockLast is what a submit leaves as it is where nothing depends on it.
+var clockLast = regexp.MustCompile(`\n *last: "[0-9]+"`)
+
+// longArgs are those of submit.lua.
+func longArgs(queue string, tasks []SubmitRequest) []any {
+	args := []any{queue}
+	for _, t := range tasks {
+		r := record{OwnID: t.ID, Key: t.Key, Payload: t.Payload}
+		args = append(args, t.ID, t.when(), r.encode())
+	}
+	return args
+}
+
+// deref makes receipts that print what they point to.
+func deref(list []Receipt) (out []any) {
+	for _, r := range list {
+		out = append(out, *cmp.Or(r.Binding, &Binding{}))
+		r.Binding = nil
+		out = append(out, r)
+	}
+	return out
+}
