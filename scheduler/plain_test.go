@@ -69,6 +69,9 @@ func TestShortSubmitIsTheLongOne(t *testing.T) {
 	for queue, change := range queues {
 		for call, tasks := range calls {
 			for before, prepare := range befores {
+				if len(tasks) > 1 && before != "empty" && before != "others waiting" {
+					continue // they differ from one task where these do
+				}
 				t.Run(queue+", "+call+", "+before, func(t *testing.T) {
 					one := func(args func(string, []SubmitRequest) []any) (state string, receipts any) {
 						m := miniredis.RunT(t)
