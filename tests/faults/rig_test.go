@@ -49,7 +49,9 @@ type rig struct {
 func newRig(t *testing.T, opts ...redistest.Option) *rig {
 	t.Helper()
 	s := redistest.Start(t, opts...)
-	r := rigOn(t, s.Client(), fmt.Sprintf("url = %q", s.URL()))
+	rdb := s.Client()
+	rdb.Options().ReadTimeout = 30 * time.Second // the snapshot of a million tasks is one command
+	r := rigOn(t, rdb, fmt.Sprintf("url = %q", s.URL()))
 	r.redis = s
 	return r
 }
