@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/throttlerd/throttlerd/internal/alarm"
+	"github.com/throttlerd/throttlerd/pluginapi/alarm"
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
@@ -140,17 +140,18 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 	ses.mu.Unlock()
 	ses.running.Add(len(starting))
 	for _, r := range starting {
-		if ahead := r.instant.Sub(arrived); ahead > 0 {
-			ses.lineUp(r, ahead)
-		} else {
+		if r.instant.IsZero() {
 			ses.launch(r)
+		} else {
+			ses.lineUp(r, arrived)
 		}
 	}
 }
 
-// lineUp has a run wait for its instant. It is called from one goroutine.
-func (ses *session) lineUp(r *run, ahead time.Duration) {
-	if r.refused = ahead > handlerpb.MaxEarly; r.refused {
+// lineUp has a run wait for its instant, and those of one that has passed for the runs
+// before it. It is called from one goroutine.
+func (ses *session) lineUp(r *run, arrived time.Time) {
+	if r.refused = r.instant.Sub(arrived) > handlerpb.MaxEarly; r.refused {
 		ses.launch(r)
 		return
 	}

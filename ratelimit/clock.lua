@@ -7,7 +7,7 @@
 --
 -- The key is the hash {ns}:clock, fields off (µs), last (the last engine time stored)
 -- and, where tasks are leased, fence (the next one to be given). A script reads the clock once, for TIME moves while a script runs, and
--- stores it with every write that depends on it, and whenever it stepped: a step
+-- stores it with every write that decides by it, and whenever it stepped: a step
 -- that is not stored is found again by the next script, at the same instant.
 
 -- clock_read returns engine time and the offset, both to be stored by clock_write,

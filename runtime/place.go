@@ -22,7 +22,8 @@ const (
 	// sendAhead: how long before its instant a task is sent to a process that waits for it;
 	// the way there takes less.
 	sendAhead = 3 * time.Millisecond
-	// gatherAhead: what would be sent within this time after another goes with it.
+	// gatherAhead: what would be sent within this time after another goes with it, so much
+	// sooner.
 	gatherAhead = time.Millisecond
 )
 

@@ -7,8 +7,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/throttlerd/throttlerd/internal/alarm"
 	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/pluginapi/alarm"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 

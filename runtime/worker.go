@@ -15,8 +15,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/throttlerd/throttlerd/internal/alarm"
 	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/pluginapi/alarm"
 	"github.com/throttlerd/throttlerd/runtime/pluginhost"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
@@ -174,7 +174,7 @@ func New(o Options) (*Worker, error) {
 // Run serves until ctx ends, then drains: reserved tasks still start, running ones
 // finish, and what has not finished in the drain timeout is cancelled and goes back to
 // the front of its queue, uncharged. It returns an error when it could not start.
-func (w *Worker) Run(ctx context.Context) (err error) {
+func (w *Worker) Run(ctx context.Context) error {
 	w.starter = alarm.NewLine(w.dispatch)
 	defer w.starter.Close()
 	defer w.stopBackends()

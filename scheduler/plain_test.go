@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,11 +42,13 @@ func TestShortSubmitIsTheLongOne(t *testing.T) {
 		"with a key":    {{Key: "k", Payload: []byte("a")}},
 		"scheduled":     {{In: time.Hour, Payload: []byte("a")}},
 	}
+	const backwards = "others waiting, and TIME steps back"
 	first := SubmitRequest{Queue: "q", ID: "first", Key: "k", Payload: []byte("0")}
 	befores := map[string]func(t *testing.T, c *Client, s *Session){
 		"empty":          func(*testing.T, *Client, *Session) {},
 		"an idle worker": func(t *testing.T, _ *Client, s *Session) { claimN(t, s, 5) },
 		"others waiting": func(_ *testing.T, c *Client, _ *Session) { _, _ = c.Submit(ctx, first) },
+		backwards:        func(_ *testing.T, c *Client, _ *Session) { _, _ = c.Submit(ctx, first) },
 		"one scheduled": func(_ *testing.T, c *Client, _ *Session) {
 			later := first
 			later.In = time.Minute
@@ -73,7 +76,7 @@ func TestShortSubmitIsTheLongOne(t *testing.T) {
 					continue // they differ from one task where these do
 				}
 				t.Run(queue+", "+call+", "+before, func(t *testing.T) {
-					one := func(args func(string, []SubmitRequest) []any) (state string, receipts any) {
+					one := func(args func(string, []SubmitRequest) []any) (state string, receipts any, short bool) {
 						m := miniredis.RunT(t)
 						m.SetTime(now)
 						conn := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1, DisableIdentity: true})
@@ -96,10 +99,14 @@ func TestShortSubmitIsTheLongOne(t *testing.T) {
 							t.Fatal(err)
 						}
 						prepare(t, c, s)
-						m.SetTime(now.Add(time.Second))
+						if m.SetTime(now.Add(time.Second)); before == backwards {
+							m.SetTime(now.Add(-time.Hour))
+						}
+						waiting := statusOf(t, c, "q").Waiting
 						reply, err := c.submitCall(ctx, "q", tasks, args("q", tasks))
 						out := make([]Receipt, len(tasks))
 						if err == nil {
+							short = reply[0].(int64) == 2
 							readReceipts("q", tasks, reply, out)
 						}
 						conn.Publish(ctx, c.keys.wake("w"), "end")
@@ -110,10 +117,18 @@ func TestShortSubmitIsTheLongOne(t *testing.T) {
 							}
 							heard++
 						}
-						return clockLast.ReplaceAllString(m.Dump(), ""), fmt.Sprintf("%+v %v, %d times told", deref(out), err, heard)
+						state = m.Dump()
+						if waiting > 0 && before != backwards {
+							state = clockLast.ReplaceAllString(state, "")
+						}
+						return state, fmt.Sprintf("%+v %v, %d times told", deref(out), err, heard), short
 					}
-					state, receipts := one(submitArgs)
-					wantState, wantReceipts := one(longArgs)
+					state, receipts, short := one(submitArgs)
+					wantState, wantReceipts, _ := one(longArgs)
+					plain := slices.Contains([]string{"one", "three", "own id", "own ids"}, call)
+					if plain && (queue == "open" && before != "one scheduled" || queue == "rated" && before == "others waiting") && !short {
+						t.Error("it was no short one")
+					}
 					if state != wantState {
 						t.Errorf("the short one leaves\n%s\nthe long one\n%s", state, wantState)
 					}
@@ -126,7 +141,7 @@ func TestShortSubmitIsTheLongOne(t *testing.T) {
 	}
 }
 
-// clockLast is what a submit leaves as it is where nothing depends on it.
+// clockLast is what a submit behind others leaves as it is.
 var clockLast = regexp.MustCompile(`\n *last: "[0-9]+"`)
 
 // longArgs are those of submit.lua.

@@ -249,10 +249,8 @@ func readReceipts(queue string, tasks []SubmitRequest, reply []any, out []Receip
 		if ids != nil {
 			r.ID = cmp.Or(r.ID, ids[2*i].(string))
 			scheduled = ids[2*i+1].(int64)
-		} else {
-			if r.ID == "" {
-				r.ID = internalID(first+int64(i), suffix)
-			}
+		} else if r.ID == "" {
+			r.ID = internalID(first+int64(i), suffix)
 		}
 		start := now
 		if scheduled > 0 {

@@ -7,7 +7,7 @@
 --          each
 --
 -- Returns {2, now, ahead, number of the first id, number of the queue}, and where it has a
--- limit or is held {..., held, rate, bucket, frozen, running, cap}, without lists in it,
+-- limit, is held or was frozen {..., held, rate, bucket, frozen, running, cap}, without lists in it,
 -- which cost more than all that is in them; or {-1, i} as submit.lua. Else it leaves the
 -- same tasks to submit.lua, in its form.
 
@@ -41,9 +41,14 @@ end
 local function plain_submit()
   local v = redis.call('HMGET', K.QUEUE .. name, 'rate', 'bucket', 'frozen', 'held', 'waiting', 'running', 'later', 'big', 'cap',
     'exempt', 'over', 'limits', 'key', 'no', 'last_id', 'max_length', 'index', 'place', 'own')
+  for i = 1, 10 do
+    if not v[i] and i ~= 2 then
+      return nil -- a queue as an older version stored it
+    end
+  end
   local rate, ahead = v[1], tonumber(v[5])
   -- nothing that is scheduled goes first
-  if not rate or not ahead or v[7] ~= '0' or (v[11] or '') ~= '' or v[12] ~= '' or v[13] ~= '' or v[16] ~= '0'
+  if not ahead or not v[14] or not v[15] or v[7] ~= '0' or (v[11] or '') ~= '' or v[12] ~= '' or v[13] ~= '' or v[16] ~= '0'
     or rate ~= '' and string.find(rate, '[^%d ,]') then
     return nil
   end
@@ -97,7 +102,9 @@ local function plain_submit()
     redis.call('ZADD', K.DUE .. v[17], 'LT', string.format('%d', now), name)
     wake_for(v[17], name)
   end
-  if ahead == 0 or stepped > 0 then -- else no decision stands on now
+  -- Behind others no decision stands on now: only the id, which says when the task came, and
+  -- when the queue was last used. A step back of TIME before anything else stores it stays unseen.
+  if ahead == 0 or stepped > 0 then
     clock_write(KEYS[1], now, off)
   end
   if free then

@@ -22,7 +22,7 @@ func TestLineIsNeverEarlyAndKeepsOrder(t *testing.T) {
 	})
 	now := time.Now()
 	for i := range 200 { // two of each instant, each earlier than those before
-		at := now.Add(time.Duration(60-i/4) * time.Millisecond)
+		at := now.Add(time.Duration(600-i/4) * time.Millisecond)
 		l.Add(at, 0, thing{at, i})
 	}
 	last := <-got
@@ -42,14 +42,14 @@ func TestLineGathers(t *testing.T) {
 	l := NewLine(func(list []int) { got <- list })
 	defer l.Close()
 	now := time.Now()
-	l.Add(now.Add(50*time.Millisecond), time.Hour, 1)
-	l.Add(now.Add(60*time.Millisecond), time.Hour, 2)
-	l.Add(now.Add(70*time.Millisecond), 0, 3)
-	l.Add(now.Add(80*time.Millisecond), time.Hour, 4)
-	if list := <-got; len(list) != 2 || time.Since(now) < 50*time.Millisecond {
+	l.Add(now.Add(100*time.Millisecond), time.Hour, 1)
+	l.Add(now.Add(200*time.Millisecond), time.Hour, 2)
+	l.Add(now.Add(2000*time.Millisecond), 0, 3)
+	l.Add(now.Add(2100*time.Millisecond), time.Hour, 4)
+	if list := <-got; len(list) != 2 || time.Since(now) < 100*time.Millisecond {
 		t.Errorf("%v after %s", list, time.Since(now))
 	}
-	if list := <-got; len(list) != 2 || time.Since(now) < 70*time.Millisecond {
+	if list := <-got; len(list) != 2 || time.Since(now) < 2*time.Second {
 		t.Errorf("%v after %s", list, time.Since(now))
 	}
 }

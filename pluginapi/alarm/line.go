@@ -11,7 +11,7 @@ import (
 // goroutine.
 type Line[T any] struct {
 	release func([]T)
-	alarm   Alarm
+	alarm   alarm
 	over    chan struct{}
 
 	mu     sync.Mutex
@@ -23,7 +23,7 @@ type Line[T any] struct {
 // NewLine makes a line that calls release from a goroutine of its own, never for something
 // whose instant has not come but as Add has it.
 func NewLine[T any](release func([]T)) *Line[T] {
-	l := &Line[T]{release: release, alarm: New(), over: make(chan struct{})}
+	l := &Line[T]{release: release, alarm: newAlarm(), over: make(chan struct{})}
 	go l.loop()
 	return l
 }
@@ -40,13 +40,13 @@ func (l *Line[T]) Add(at time.Time, gather time.Duration, x T) {
 
 // Close ends the line, with what still is in it. It returns when release is called no more.
 func (l *Line[T]) Close() {
-	l.alarm.Close()
+	l.alarm.close()
 	<-l.over
 }
 
 func (l *Line[T]) loop() {
 	defer close(l.over)
-	for l.alarm.Wait() {
+	for l.alarm.wait() {
 		for due := l.due(time.Now()); len(due) > 0; due = l.due(time.Now()) {
 			l.release(due)
 		}
@@ -72,7 +72,7 @@ func (l *Line[T]) due(now time.Time) (due []T) {
 func (l *Line[T]) set() {
 	if len(l.places) > 0 && (l.next.IsZero() || l.places[0].at.Before(l.next)) {
 		l.next = l.places[0].at
-		l.alarm.Set(l.next)
+		l.alarm.set(l.next)
 	}
 }
 
