@@ -148,8 +148,8 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 	}
 }
 
-// lineUp has a run wait for its instant, and those of one that has passed for the runs
-// before it. It is called from one goroutine.
+// lineUp has a run wait for its instant; one whose instant has passed goes behind the runs
+// that are due before it. It is called from one goroutine.
 func (ses *session) lineUp(r *run, arrived time.Time) {
 	if r.refused = r.instant.Sub(arrived) > handlerpb.MaxEarly; r.refused {
 		ses.launch(r)

@@ -6,9 +6,10 @@
 -- to catch up would stand still. A step forward is kept.
 --
 -- The key is the hash {ns}:clock, fields off (µs), last (the last engine time stored)
--- and, where tasks are leased, fence (the next one to be given). A script reads the clock once, for TIME moves while a script runs, and
--- stores it with every write that decides by it, and whenever it stepped: a step
--- that is not stored is found again by the next script, at the same instant.
+-- and, where tasks are leased, fence (the next one to be given). A script reads the clock
+-- once, for TIME moves while a script runs, and stores it with every write that decides by
+-- it, and whenever it stepped: a step that is not stored is found again by the next script,
+-- at the same instant.
 
 -- clock_read returns engine time and the offset, both to be stored by clock_write,
 -- how far TIME was found to have stepped back (µs, 0 mostly), and the fence stored. It

@@ -7,9 +7,9 @@
 --          each
 --
 -- Returns {2, now, ahead, number of the first id, number of the queue}, and where it has a
--- limit, is held or was frozen {..., held, rate, bucket, frozen, running, cap}, without lists in it,
--- which cost more than all that is in them; or {-1, i} as submit.lua. Else it leaves the
--- same tasks to submit.lua, in its form.
+-- limit, is held or was frozen {..., held, rate, bucket, frozen, running, cap}, without lists
+-- in it, which cost more than all that is in them; or {-1, i} as submit.lua. Else it leaves
+-- the same tasks to submit.lua, in its form.
 
 local ARGV = ARGV
 local form = string.byte(ARGV[1], 1)
