@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
+	"github.com/throttlerd/throttlerd/pluginapi/heap"
 )
 
 // Serve makes a handler plugin of the running program. It is the last call of
@@ -42,6 +43,7 @@ func Serve(h Handler) {
 	// Notify, unlike Ignore, is not inherited by the programs a handler starts.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, os.Interrupt)
 	dieWithHost()
+	heap.MakeRoom()
 
 	config := serveConfig(h, hclog.New(&hclog.LoggerOptions{
 		Level: logLevel(), Output: os.Stderr, JSONFormat: true,

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/throttlerd/throttlerd/pluginapi/heap"
 	"github.com/throttlerd/throttlerd/runtime"
 	"github.com/throttlerd/throttlerd/runtime/config"
 	"github.com/throttlerd/throttlerd/runtime/daemon"
@@ -50,6 +51,7 @@ func runCommand() *cobra.Command {
 			}
 			setRedisLog(log)
 			leaveCores()
+			heap.MakeRoom()
 			return serve(c, daemon.Options{Config: cfg, Pools: worker.pools, Queues: worker.queues, Log: log}, file)
 		},
 	}
