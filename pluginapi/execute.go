@@ -35,15 +35,14 @@ type Result struct {
 // Serve. progress is called with each Task.Progress; it may be nil.
 func Execute(ctx context.Context, h Handler, t *Task, progress func(Progress)) Result {
 	f := &feedback{progress: progress}
-	r := execute(ctx, h, t, f)
+	r := execute(ctx, h, t, f, time.Now())
 	r.Actual, r.Reports = f.close()
 	return r
 }
 
-// execute is Execute, with feedback that its caller closes.
-func execute(ctx context.Context, h Handler, t *Task, f *feedback) Result {
+// execute is Execute, with feedback that its caller closes, and the instant of the start.
+func execute(ctx context.Context, h Handler, t *Task, f *feedback, started time.Time) Result {
 	t.feedback = f
-	started := time.Now()
 	out, err := handle(ctx, h, t)
 	r := Result{Run: t.Fence, StartedAt: started, Took: time.Since(started)}
 	r.Outcome, r.Delay, r.Limit = classify(err)

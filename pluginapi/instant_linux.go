@@ -1,6 +1,7 @@
 package pluginapi
 
 import (
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,14 +20,32 @@ func sharedNow() int64 {
 	return ts.Nano()
 }
 
+// clocks are this process's and the shared one at one time. They go alike, so one look serves
+// for ever, and what it errs is the same for all instants: they keep their order and their
+// distances. It is the best of a few looks, as one may be interrupted.
+var clocks = sync.OnceValue(func() (best struct {
+	local         time.Time
+	before, after int64 // what the shared clock showed
+}) {
+	for i := range 10 {
+		before := sharedNow()
+		local := time.Now()
+		after := sharedNow()
+		if i == 0 || after-before < best.after-best.before {
+			best.local, best.before, best.after = local, before, after
+		}
+	}
+	return best
+})
+
 // sharedAt is what the clock shows at t, an instant of time.Now; not less.
 func sharedAt(t time.Time) int64 {
-	left := time.Until(t)
-	return sharedNow() + left.Nanoseconds()
+	c := clocks()
+	return c.after + t.Sub(c.local).Nanoseconds()
 }
 
 // instantOf is when the clock shows at; not before.
 func instantOf(at int64) time.Time {
-	left := at - sharedNow()
-	return time.Now().Add(time.Duration(left))
+	c := clocks()
+	return c.local.Add(time.Duration(at - c.before))
 }
