@@ -26,9 +26,9 @@ type run struct {
 	feedback feedback
 }
 
-// session is one Run stream: it starts a goroutine for each task and sends
-// their results in batches. Whatever finished while one Send was under way goes
-// out in the next; nothing waits for a batch to fill.
+// session is one Run stream: it gives tasks to goroutines and sends their results in
+// batches. Whatever finished while one Send was under way goes out in the next; nothing
+// waits for a batch to fill.
 type session struct {
 	server *server
 	stream runStream
@@ -39,11 +39,16 @@ type session struct {
 	runs    map[int64]*run
 	results []*handlerpb.Result
 	pace    time.Duration // how long runs take, averaged over the last few
-	closed  bool          // no result will follow
+	closed  bool          // no run follows, and no result
 	wake    chan struct{} // there is something to send
 
-	idle chan *run     // goroutines that have nothing to do wait here
-	over chan struct{} // closed when no run follows
+	// ready are the runs that a goroutine is to take, in order. One that takes a run has
+	// another one come for the next: of many short ones it takes most itself, and behind one
+	// that lasts none has to wait.
+	ready   []*run
+	free    sync.Cond // goroutines that have nothing to do wait here
+	waiting int       // so many
+	coming  bool      // one was called and has not taken a run yet
 
 	line  *alarm.Line[*run] // of those that wait for their instants; nil until one does
 	begun chan struct{}     // closed when the last that had waited has begun; nil: none had
@@ -74,10 +79,8 @@ func (s *server) Run(stream runStream) error {
 		stream: stream,
 		runs:   make(map[int64]*run),
 		wake:   make(chan struct{}, 1),
-		idle:   make(chan *run),
-		over:   make(chan struct{}),
 	}
-	defer close(ses.over)
+	ses.free.L = &ses.mu
 	ses.tell = ses.told
 	sent := make(chan error, 1)
 	go func() { sent <- ses.sendResults() }()
@@ -133,16 +136,18 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 		r.feedback.progress = ses.tell
 		starting[i] = r
 	}
+	ses.running.Add(len(starting))
 	ses.mu.Lock()
 	for _, r := range starting {
 		ses.runs[r.task.Fence] = r
-	}
-	ses.mu.Unlock()
-	ses.running.Add(len(starting))
-	for _, r := range starting {
 		if r.instant.IsZero() {
-			ses.launch(r)
-		} else {
+			ses.ready = append(ses.ready, r)
+		}
+	}
+	ses.call()
+	ses.mu.Unlock()
+	for _, r := range starting {
+		if !r.instant.IsZero() {
 			ses.lineUp(r, arrived)
 		}
 	}
@@ -172,22 +177,50 @@ func (ses *session) launchInOrder(runs []*run) {
 
 // launch gives a run to a goroutine.
 func (ses *session) launch(r *run) {
-	select {
-	case ses.idle <- r:
-	default:
-		go ses.work(r)
-	}
+	ses.mu.Lock()
+	ses.ready = append(ses.ready, r)
+	ses.call()
+	ses.mu.Unlock()
 }
 
-// work executes a run, and then others as they come until none follows: the stack of a
-// goroutine that has grown to what the handler needs is used again.
-func (ses *session) work(r *run) {
-	for {
-		ses.execute(r)
-		select {
-		case r = <-ses.idle:
-		case <-ses.over:
+// call has a goroutine come for the next run, if there is one and none is on its way. Under
+// ses.mu.
+func (ses *session) call() {
+	switch {
+	case len(ses.ready) == 0 || ses.coming:
+		return
+	case ses.waiting > 0:
+		ses.free.Signal()
+	default:
+		go ses.work()
+	}
+	ses.coming = true
+}
+
+// work executes runs as they come until none follows: the stack of a goroutine that has
+// grown to what the handler needs is used again.
+func (ses *session) work() {
+	ses.mu.Lock()
+	for called := true; ; {
+		if called {
+			ses.coming, called = false, false
+		}
+		switch {
+		case len(ses.ready) > 0:
+			r := ses.ready[0]
+			ses.ready[0], ses.ready = nil, ses.ready[1:]
+			ses.call()
+			ses.mu.Unlock()
+			ses.execute(r)
+			ses.mu.Lock()
+		case ses.closed:
+			ses.mu.Unlock()
 			return
+		default:
+			ses.waiting++
+			ses.free.Wait()
+			ses.waiting--
+			called = true
 		}
 	}
 }
@@ -204,14 +237,15 @@ func (ses *session) execute(r *run) {
 	if r.after != nil {
 		<-r.after
 	}
+	started := time.Now() // before the next may begin
 	if r.begun != nil {
 		close(r.begun)
 	}
-	if !r.instant.IsZero() && (r.refused || r.ctx.Err() != nil || time.Since(r.instant) > handlerpb.MaxLate) {
+	if !r.instant.IsZero() && (r.refused || r.ctx.Err() != nil || started.Sub(r.instant) > handlerpb.MaxLate) {
 		result = Result{Outcome: NotStarted}
 		return
 	}
-	result = execute(&r.ctx, ses.server.handler, &r.task, &r.feedback)
+	result = execute(&r.ctx, ses.server.handler, &r.task, &r.feedback, started)
 }
 
 func (ses *session) finish(result Result) {
@@ -238,6 +272,7 @@ func (ses *session) cancel(fence int64, cause error) {
 func (ses *session) close() {
 	ses.mu.Lock()
 	ses.closed = true
+	ses.free.Broadcast()
 	ses.mu.Unlock()
 	ses.signal()
 }
