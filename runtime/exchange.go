@@ -183,7 +183,7 @@ func (w *Worker) someOutcomes() []scheduler.Outcome {
 	out := w.outcomes[:n:n]
 	w.outcomes = w.outcomes[n:]
 	if len(w.outcomes) == 0 {
-		w.outcomes = nil
+		w.outcomes = make([]scheduler.Outcome, 0, n) // about as many will follow
 	} else {
 		w.signal()
 	}

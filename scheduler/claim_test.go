@@ -96,6 +96,34 @@ func TestClaimAskedAgainGrantsTheSame(t *testing.T) {
 	})
 }
 
+// Many leases of one worker are a hash table, with nothing in it but them.
+func TestManyLeasesAreATable(t *testing.T) {
+	c := onRedis(t)
+	ctx := context.Background()
+	newQueue(t, c, "q", "")
+	submitN(t, c, "q", 64)
+	s := newWorker(t, c, "w")
+	first := claimN(t, s, 24)
+	run := c.keys.run("w")
+	if kind := c.rdb.ObjectEncoding(ctx, run).Val(); kind != "listpack" {
+		t.Skipf("short hashes of this server are of kind %q", kind)
+	}
+	second := claimN(t, s, 40)
+	if kind := c.rdb.ObjectEncoding(ctx, run).Val(); kind != "hashtable" {
+		t.Errorf("64 leases are a %s", kind)
+	}
+	leases, err := c.rdb.HGetAll(ctx, run).Result()
+	if err != nil || len(leases) != 64 {
+		t.Errorf("%d leases, %v", len(leases), err)
+	}
+	for _, g := range append(first.Grants, second.Grants...) {
+		if leases[g.Internal] == "" {
+			t.Errorf("no lease of %s", g.Internal)
+		}
+	}
+	checkInvariants(t, c)
+}
+
 // Two unlimited queues of one handler: the short one's task comes with the next claim.
 func TestUnlimitedQueuesTakeTurns(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Client) { takeTurns(t, c, "") })

@@ -271,7 +271,11 @@ func (s *Session) readGrants(v []any, c *Claim, received time.Time) (*Granted, e
 		}
 	}
 	g.Moves = int(v[5].(int64))
-	queues := v[4].([]any)
+	queues, n := v[4].([]any), 0
+	for i := 3; i < len(queues); i += 4 {
+		n += len(queues[i].([]any)) / 2 // or less
+	}
+	g.Grants = make([]Grant, 0, n)
 	for i := 0; i+3 < len(queues); i += 4 {
 		queue := queues[i].(string)
 		_, handler, _ := strings.Cut(queues[i+1].(string), ":")

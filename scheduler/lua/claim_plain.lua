@@ -111,7 +111,12 @@ local function plain_claim()
       more = more or q.name
     end
   end
-  redis.call('HSET', K.RUN .. worker, unpack(run))
+  if #run < 64 then
+    redis.call('HSET', K.RUN .. worker, unpack(run))
+  else -- Redis keeps up to 128 short leases as a list, and looks through it for each: not where one is long
+    redis.call('HSET', K.RUN .. worker, '', string.rep(' ', 65), unpack(run))
+    redis.call('HDEL', K.RUN .. worker, '')
+  end
   redis.call('HSET', K.WORKER .. worker, 'claim', number)
   redis.call('ZADD', K.WORKERS, 'XX', now + tonumber(v[3]), worker)
   clock_write(KEYS[1], now, off, fence)
