@@ -209,7 +209,9 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 		switch {
 		case grant.StartIn > 0:
 			r.takeSlot()
-			w.lineUp(r)
+			if w.lineUp(r) {
+				now = append(now, r)
+			}
 		case w.hasSlot(r.h):
 			r.takeSlot()
 			now = append(now, r)

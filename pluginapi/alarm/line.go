@@ -35,7 +35,7 @@ func (l *Line[T]) Add(at time.Time, gather time.Duration, x T) {
 	defer l.mu.Unlock()
 	l.count++
 	heap.Push(&l.places, place[T]{at, gather, l.count, x})
-	l.set()
+	l.set(time.Now())
 }
 
 // Close ends the line, with what still is in it. It returns when release is called no more.
@@ -64,15 +64,26 @@ func (l *Line[T]) due(now time.Time) (due []T) {
 		return due
 	}
 	l.next = time.Time{} // it has rung, maybe for one that was released since
-	l.set()
+	l.set(now)
 	return nil
 }
 
-// set has the alarm ring for the first. Under l.mu.
-func (l *Line[T]) set() {
-	if len(l.places) > 0 && (l.next.IsZero() || l.places[0].at.Before(l.next)) {
-		l.next = l.places[0].at
-		l.alarm.set(l.next)
+// rouse: a core that has slept for longer wakes slowly, so it is woken so long before an
+// instant, and then again for it.
+const rouse = time.Millisecond
+
+// set has the alarm ring for the first, or before it. Under l.mu.
+func (l *Line[T]) set(now time.Time) {
+	if len(l.places) == 0 {
+		return
+	}
+	at := l.places[0].at
+	if at.Sub(now) > 2*rouse {
+		at = at.Add(-rouse)
+	}
+	if l.next.IsZero() || at.Before(l.next) {
+		l.next = at
+		l.alarm.set(at)
 	}
 }
 
