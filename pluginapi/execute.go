@@ -20,7 +20,7 @@ type Result struct {
 	Err       string        // empty when done; at most 4 KiB
 	Delay     time.Duration // for FailedRetryAfter and SlowedDown
 	Limit     string        // for SlowedDown: the limit that is frozen
-	StartedAt time.Time     // when the handler was entered; zero: not told
+	StartedAt time.Time     // just before the handler was entered; zero: not told
 	Took      time.Duration // how long Handle ran
 
 	// Actual and Reports are what the handler said by Task.ActualCost and

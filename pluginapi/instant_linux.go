@@ -38,7 +38,8 @@ var clocks = sync.OnceValue(func() (best struct {
 	return best
 })
 
-// sharedAt is what the clock shows at t, an instant of time.Now; not less.
+// sharedAt is what the clock shows at t, an instant from time.Now with its monotonic reading;
+// not less.
 func sharedAt(t time.Time) int64 {
 	c := clocks()
 	return c.after + t.Sub(c.local).Nanoseconds()

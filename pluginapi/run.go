@@ -42,9 +42,11 @@ type session struct {
 	closed  bool          // no run follows, and no result
 	wake    chan struct{} // there is something to send
 
-	// ready are the runs that a goroutine is to take, in order. One that takes a run has
-	// another one come for the next: of many short ones it takes most itself, and behind one
-	// that lasts none has to wait.
+	// due and ready are the runs that a goroutine is to take, in order: those whose instants
+	// have come, and before the others. One that takes a run has another one come for the
+	// next: of many short ones it takes most itself, and behind one that lasts none has to
+	// wait.
+	due     []*run
 	ready   []*run
 	free    sync.Cond // goroutines that have nothing to do wait here
 	waiting int       // so many
@@ -175,19 +177,33 @@ func (ses *session) launchInOrder(runs []*run) {
 	}
 }
 
-// launch gives a run to a goroutine.
+// launch gives a run whose instant has come to a goroutine.
 func (ses *session) launch(r *run) {
 	ses.mu.Lock()
-	ses.ready = append(ses.ready, r)
+	ses.due = append(ses.due, r)
 	ses.call()
 	ses.mu.Unlock()
+}
+
+// next takes the run that is first, nil when there is none. Under ses.mu.
+func (ses *session) next() *run {
+	list := &ses.due
+	if len(*list) == 0 {
+		list = &ses.ready
+	}
+	if len(*list) == 0 {
+		return nil
+	}
+	r := (*list)[0]
+	(*list)[0], *list = nil, (*list)[1:]
+	return r
 }
 
 // call has a goroutine come for the next run, if there is one and none is on its way. Under
 // ses.mu.
 func (ses *session) call() {
 	switch {
-	case len(ses.ready) == 0 || ses.coming:
+	case len(ses.due)+len(ses.ready) == 0 || ses.coming:
 		return
 	case ses.waiting > 0:
 		ses.free.Signal()
@@ -205,13 +221,15 @@ func (ses *session) work() {
 		if called {
 			ses.coming, called = false, false
 		}
+		r := ses.next()
 		switch {
-		case len(ses.ready) > 0:
-			r := ses.ready[0]
-			ses.ready[0], ses.ready = nil, ses.ready[1:]
+		case r != nil:
 			ses.call()
 			ses.mu.Unlock()
 			ses.execute(r)
+			if !ses.brisk() {
+				runtime.Gosched() // who sends its result, or hears of cancellations, has waited long enough
+			}
 			ses.mu.Lock()
 		case ses.closed:
 			ses.mu.Unlock()

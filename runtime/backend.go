@@ -29,7 +29,7 @@ type process interface {
 // punctual is a process that may be sent a task ahead of its instant, if it StartsAt.
 type punctual interface {
 	StartsAt() bool
-	// SendAhead starts a task at an instant a few milliseconds ahead, or just passed.
+	// SendAhead starts a task at an instant up to 16 ms ahead, or just passed.
 	SendAhead(task *pluginapi.Task, start time.Time)
 }
 

@@ -182,10 +182,10 @@ func (w *Worker) someOutcomes() []scheduler.Outcome {
 	}
 	out := w.outcomes[:n:n]
 	w.outcomes = w.outcomes[n:]
-	if len(w.outcomes) == 0 {
-		w.outcomes = make([]scheduler.Outcome, 0, n) // about as many will follow
-	} else {
+	if len(w.outcomes) > 0 {
 		w.signal()
+	} else if n > 0 {
+		w.outcomes = make([]scheduler.Outcome, 0, n) // about as many will follow
 	}
 	return out
 }

@@ -100,6 +100,25 @@ func TestTasksAreSentAheadOfTheirInstants(t *testing.T) {
 	}
 }
 
+// What is granted shortly before its instant goes to its process with the answer, without a
+// timer.
+func TestTasksNearTheirInstantsAreSentAtOnce(t *testing.T) {
+	s := newStage(t) // it has no starter
+	s.h.slots, s.w.free, s.w.handlers = 10, 10, map[string]*handler{"h": s.h}
+	p := &waiting{ahead: make(map[int64]time.Time), sent: make(map[int64]time.Time)}
+	s.h.up(p)
+	now := time.Now()
+	g := &scheduler.Granted{Received: now, Sent: now}
+	for i := range 3 {
+		in := sendAhead - time.Duration(i)*time.Millisecond
+		g.Grants = append(g.Grants, scheduler.Grant{Handler: "h", Fence: int64(i + 1), GrantedAt: now.Add(in), StartIn: in, Timeout: time.Minute})
+	}
+	s.w.take(s.w.ses, g, nil)
+	if len(p.ahead) != 3 || s.h.busy != 3 {
+		t.Errorf("%d sent ahead, %d busy, of 3", len(p.ahead), s.h.busy)
+	}
+}
+
 // What a plugin did not start goes back uncharged, if it was sent ahead; one that was not is
 // failed by it.
 func TestNotStartedGoesBack(t *testing.T) {

@@ -686,7 +686,7 @@ type Task struct {
 	// bound. Relative, so that no clock has to agree with another.
 	TimeoutUs int64 `protobuf:"varint,12,opt,name=timeout_us,json=timeoutUs,proto3" json:"timeout_us,omitempty"`
 	// The run must not start before this instant of the machine's CLOCK_MONOTONIC, in
-	// nanoseconds, a few milliseconds ahead at most; 0: it starts at once. Only sent to a
+	// nanoseconds, up to 16 ms ahead; 0: it starts at once. Only sent to a
 	// plugin with the capability "start_at", so that the way there makes no start late.
 	StartMonoNs   int64 `protobuf:"varint,13,opt,name=start_mono_ns,json=startMonoNs,proto3" json:"start_mono_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields

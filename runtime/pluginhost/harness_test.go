@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type harness struct {
 	spec    pluginhost.Spec
 	log     *syncBuffer
 	results chan pluginapi.Result
+	largest atomic.Int64 // number of results in one message
 	fence   int64
 }
 
@@ -78,6 +80,7 @@ func start(t *testing.T, spec pluginhost.Spec) *harness {
 	h := &harness{t: t, spec: spec, log: &syncBuffer{}, results: make(chan pluginapi.Result, 20000)}
 	spec.Log = hclog.New(&hclog.LoggerOptions{Output: h.log, Level: hclog.Info})
 	p, err := pluginhost.Start(context.Background(), spec, pluginhost.Sink{Results: func(batch []pluginapi.Result) {
+		h.largest.Store(max(h.largest.Load(), int64(len(batch))))
 		for _, r := range batch {
 			h.results <- r
 		}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	goruntime "runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -44,6 +45,13 @@ func block() { time.Sleep(time.Hour) }
 
 func echoBack(_ context.Context, t *pluginapi.Task) ([]byte, error) { return t.Payload, nil }
 
+const meet = 40
+
+var (
+	meeting atomic.Int64
+	met     = make(chan struct{})
+)
+
 // scripted does what the payload says.
 type scripted struct {
 	Number  int           `hcl:"number,optional"`
@@ -71,6 +79,18 @@ func (s *scripted) Configure(ctx context.Context, c pluginapi.Config) error {
 
 func (s *scripted) Handle(ctx context.Context, t *pluginapi.Task) ([]byte, error) {
 	switch command := string(t.Payload); command {
+	case "meet": // returns when 40 are here
+		if meeting.Add(1) == meet {
+			close(met)
+		}
+		select {
+		case <-met:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	case "spin":
+		for end := time.Now().Add(time.Millisecond); time.Now().Before(end); {
+		}
 	case "await":
 		<-ctx.Done()
 		return nil, context.Cause(ctx)

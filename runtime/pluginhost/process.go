@@ -81,7 +81,7 @@ func (p *Process) Send(tasks []*pluginapi.Task) { p.out.addTasks(tasks) }
 // StartsAt tells whether SendAhead may be used.
 func (p *Process) StartsAt() bool { return p.startsAt }
 
-// SendAhead is Send for a task that is to start at an instant, a few milliseconds ahead:
+// SendAhead is Send for a task that is to start at an instant, at most handlerpb.MaxEarly ahead:
 // it waits for it in the plugin, and the way there makes it no later. Long after its instant
 // it does not start, and its result says so (NotStarted).
 func (p *Process) SendAhead(task *pluginapi.Task, start time.Time) { p.out.addAhead(task, start) }

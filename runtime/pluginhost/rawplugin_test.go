@@ -59,7 +59,7 @@ func hugeReply(stream rawStream) error {
 		return err
 	}
 	return stream.Send(&handlerpb.FromPlugin{Results: []*handlerpb.Result{
-		{Run: batch.Tasks[0].Run, Outcome: handlerpb.Outcome_OUTCOME_DONE, Result: make([]byte, 80<<20)},
+		{Run: batch.Tasks[0].Run, Outcome: handlerpb.Outcome_OUTCOME_DONE, Result: make([]byte, 128<<20)},
 	}})
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
 )
 
 func TestOutcomes(t *testing.T) {
@@ -199,16 +200,81 @@ func TestTaskIsSentAhead(t *testing.T) {
 			t.Errorf("%s, %s before its instant", r.Outcome, due.Sub(r.StartedAt))
 		}
 	}
+	cancelled := false
+	for try := 0; try < 20 && !cancelled; try++ { // the cancellation may come too late
+		h.fence++
+		h.SendAhead(&pluginapi.Task{Fence: h.fence, Payload: []byte("await")}, time.Now().Add(handlerpb.MaxEarly-time.Millisecond))
+		h.Cancel(h.fence, pluginapi.ErrTaskCancelled)
+		r := h.result()
+		cancelled = r.Outcome == pluginapi.NotStarted && r.StartedAt.IsZero()
+	}
+	if !cancelled {
+		t.Error("cancelled before its instant it starts")
+	}
 	h.fence++
-	h.SendAhead(&pluginapi.Task{Fence: h.fence, Payload: []byte("await")}, time.Now().Add(200*time.Millisecond))
-	h.Cancel(h.fence, pluginapi.ErrTaskCancelled)
-	if r := h.result(); r.Outcome != pluginapi.NotStarted || !r.StartedAt.IsZero() {
-		t.Errorf("cancelled before its instant: %+v", r)
+	far := time.Now().Add(time.Hour)
+	h.SendAhead(&pluginapi.Task{Fence: h.fence, Payload: []byte("x")}, far)
+	if r := h.result(); r.Outcome != pluginapi.NotStarted {
+		t.Errorf("long before its instant: %+v", r)
 	}
 	h.fence++
 	h.SendAhead(&pluginapi.Task{Fence: h.fence, Payload: []byte("x")}, time.Now().Add(-300*time.Millisecond))
 	if r := h.result(); r.Outcome != pluginapi.NotStarted {
 		t.Errorf("long after its instant: %+v", r)
+	}
+}
+
+// All tasks of a batch run side by side, whatever becomes of those before them, also where a
+// plugin has one core.
+func TestTasksOfABatchAllStart(t *testing.T) {
+	for _, cores := range []string{"1", "2"} {
+		spec := part(t, "scripted")
+		spec.Env["GOMAXPROCS"] = cores
+		h := start(t, spec)
+		var batch []*pluginapi.Task
+		for i := range 60 {
+			payload := "meet"
+			switch {
+			case i < 10:
+				payload = "goexit"
+			case i < 20:
+				payload = "panic"
+			}
+			h.fence++
+			batch = append(batch, &pluginapi.Task{Fence: h.fence, Payload: []byte(payload)})
+		}
+		h.Send(batch)
+		count := map[pluginapi.Outcome]int{}
+		for range batch {
+			count[h.result().Outcome]++
+		}
+		if count[pluginapi.Done] != meet || count[pluginapi.Failed] != 20 {
+			t.Errorf("%s cores: %v", cores, count)
+		}
+	}
+}
+
+// The result of a task that computed does not wait for those behind it.
+func TestResultsAreNotKeptBehindOthers(t *testing.T) {
+	spec := part(t, "scripted")
+	spec.Env["GOMAXPROCS"] = "1"
+	h := start(t, spec)
+	var batch []*pluginapi.Task
+	for range 60 {
+		h.fence++
+		batch = append(batch, &pluginapi.Task{Fence: h.fence, Payload: []byte("spin")})
+	}
+	h.Send(batch[:10]) // so that it knows the pace
+	for range 10 {
+		h.result()
+	}
+	h.largest.Store(0)
+	h.Send(batch[10:])
+	for range 50 {
+		h.result()
+	}
+	if n := h.largest.Load(); n > 10 {
+		t.Errorf("%d results of 1 ms each came in one message", n)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -284,6 +285,10 @@ func (p *Process) newRunner(_ hclog.Logger, cmd *exec.Cmd, socketDir string) (ru
 	return r, nil
 }
 
+// goMemoryLimit has the collector of a program in Go work harder near a limit. Others
+// ignore it.
+const goMemoryLimit = "GOMEMLIMIT"
+
 // environment is what a plugin gets: nothing of the host's that may be secret.
 func (p *Process) environment() []string {
 	level := p.spec.Log.GetLevel()
@@ -295,6 +300,9 @@ func (p *Process) environment() []string {
 		if value, set := os.LookupEnv(name); set {
 			env = append(env, name+"="+value)
 		}
+	}
+	if _, set := p.spec.Env[goMemoryLimit]; p.spec.MemoryMax > 0 && !set {
+		env = append(env, goMemoryLimit+"="+strconv.FormatInt(p.spec.MemoryMax/10*9, 10))
 	}
 	declared := make([]string, 0, len(p.spec.Env))
 	for name, value := range p.spec.Env {

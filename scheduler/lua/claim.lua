@@ -295,7 +295,7 @@ for _, q in ipairs(c.loaded) do
   end
 end
 if #run > 0 then
-  redis.call('HSET', K.RUN .. worker, unpack(run))
+  lease_write(worker, run)
 end
 redis.call('HSET', K.WORKER .. worker, 'claim', number)
 if v[3] then -- a sign of life: a tick may be missed while Redis is away for a moment

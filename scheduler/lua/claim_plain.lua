@@ -4,6 +4,18 @@
 -- front of the rest, behind next.lua. Where one of them is not so, nothing is changed and
 -- all is left to claim.lua.
 
+-- lease_write keeps leases: id, lease, id, lease ... Redis keeps a small hash of short values
+-- as a list, and goes through it for each field: 32 at a time make it a table, by a value
+-- that is too long for a list, and is taken out again.
+local function lease_write(worker, run)
+  if #run < 64 then
+    redis.call('HSET', K.RUN .. worker, unpack(run))
+  else
+    redis.call('HSET', K.RUN .. worker, '', string.rep(' ', 65), unpack(run))
+    redis.call('HDEL', K.RUN .. worker, '')
+  end
+end
+
 -- plain_queue returns a queue that is so, or nil.
 local function plain_queue(name, index)
   local v = redis.call('HMGET', K.QUEUE .. name, 'index', 'rate', 'frozen', 'held', 'waiting', 'running', 'later', 'front',
@@ -111,12 +123,7 @@ local function plain_claim()
       more = more or q.name
     end
   end
-  if #run < 64 then
-    redis.call('HSET', K.RUN .. worker, unpack(run))
-  else -- Redis keeps up to 128 short leases as a list, and looks through it for each: not where one is long
-    redis.call('HSET', K.RUN .. worker, '', string.rep(' ', 65), unpack(run))
-    redis.call('HDEL', K.RUN .. worker, '')
-  end
+  lease_write(worker, run)
   redis.call('HSET', K.WORKER .. worker, 'claim', number)
   redis.call('ZADD', K.WORKERS, 'XX', now + tonumber(v[3]), worker)
   clock_write(KEYS[1], now, off, fence)

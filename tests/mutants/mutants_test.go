@@ -65,7 +65,7 @@ var mutants = []mutant{
 		"if fence and fence == ARGV[k * 3] and", "if fence and",
 		"./scheduler", "TestOldFenceSettlesNothing", false},
 	{"a task is leased before its worker knows of it", "scheduler/lua/claim.lua",
-		"redis.call('HSET', K.RUN .. worker, unpack(run))", "redis.call('HSET', KEYS[1], 'fence', fence)",
+		"lease_write(worker, run)", "redis.call('HSET', KEYS[1], 'fence', fence)",
 		"./tests/faults", "TestWorkersKilled", false},
 	{"a dead worker's tasks go back before it is forgotten", "scheduler/lua/tick.lua",
 		"if reap_tasks(dead[1], tonumber(dead[2]) - lease, max, now) then", "if true then",
