@@ -177,7 +177,7 @@ func (ses *session) launchInOrder(runs []*run) {
 	}
 }
 
-// launch gives a run whose instant has come to a goroutine.
+// launch gives a run whose instant has come, or that is refused, to a goroutine.
 func (ses *session) launch(r *run) {
 	ses.mu.Lock()
 	ses.due = append(ses.due, r)
