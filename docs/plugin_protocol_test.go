@@ -42,7 +42,7 @@ func TestPluginProtocolSizes(t *testing.T) {
 		"MaxResult": handlerpb.MaxResult, "MaxError": handlerpb.MaxError, "MaxNote": handlerpb.MaxNote,
 		"MaxLimits": handlerpb.MaxLimits, "MaxLimitName": handlerpb.MaxLimitName,
 		"MaxTokens": handlerpb.MaxTokens, "MaxReset": int64(handlerpb.MaxReset),
-		"MaxEarly": int64(handlerpb.MaxEarly), "MaxLate": int64(handlerpb.MaxLate),
+		"MaxEarly": int64(handlerpb.MaxEarly),
 	}
 	if !maps.Equal(said, bounds) {
 		t.Errorf("the page says\n%v\nthe code\n%v", said, bounds)

@@ -45,6 +45,17 @@ func (c *taskContext) end(cause error) {
 	c.cancel(cause)
 }
 
+// calledOff tells whether somebody has ended the context, which its deadline is not. It
+// makes none.
+func (c *taskContext) calledOff() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inner == nil {
+		return c.parent.Err() != nil
+	}
+	return c.inner.Err() != nil && context.Cause(c.inner) != ErrTimeout
+}
+
 // release frees what the context holds once the handler has returned.
 func (c *taskContext) release() {
 	c.mu.Lock()

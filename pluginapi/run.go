@@ -18,7 +18,8 @@ type runStream = grpc.BidiStreamingServer[handlerpb.ToPlugin, handlerpb.FromPlug
 type run struct {
 	task     Task
 	instant  time.Time     // not before; zero: at once
-	refused  bool          // it came long before
+	notAfter time.Time     // zero: no bound
+	refused  bool          // it came long before its instant
 	after    chan struct{} // closed when the run that is due before has begun; nil: none
 	begun    chan struct{} // closed when this one has; nil: it did not wait itself
 	ctx      taskContext
@@ -131,6 +132,9 @@ func (ses *session) start(ctx context.Context, tasks []*handlerpb.Task) {
 		decodeTask(&r.task, w, arrived)
 		if w.StartMonoNs != 0 {
 			r.instant = instantOf(w.StartMonoNs)
+		}
+		if w.NotAfterMonoNs != 0 {
+			r.notAfter = instantOf(w.NotAfterMonoNs)
 		}
 		r.log.root, r.log.task = ses.server.log, &r.task
 		r.task.Log = &r.log
@@ -259,11 +263,23 @@ func (ses *session) execute(r *run) {
 	if r.begun != nil {
 		close(r.begun)
 	}
-	if !r.instant.IsZero() && (r.refused || r.ctx.Err() != nil || started.Sub(r.instant) > handlerpb.MaxLate) {
+	if r.mustNotStart(started) {
 		result = Result{Outcome: NotStarted}
 		return
 	}
 	result = execute(&r.ctx, ses.server.handler, &r.task, &r.feedback, started)
+}
+
+// mustNotStart tells whether a run that the host can take back uncharged is to be handed
+// back: it came too soon, was called off, or would begin too late.
+func (r *run) mustNotStart(now time.Time) bool {
+	switch {
+	case r.instant.IsZero() && r.notAfter.IsZero():
+		return false
+	case !r.notAfter.IsZero() && now.After(r.notAfter):
+		return true
+	}
+	return r.refused || r.ctx.calledOff()
 }
 
 func (ses *session) finish(result Result) {

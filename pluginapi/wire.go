@@ -23,8 +23,10 @@ func CancelReason(cause error) handlerpb.CancelReason {
 }
 
 // EncodeTask turns a task into its form on the wire. It is for hosts; the
-// result shares Payload and Headers with t. Deadline travels as the time left.
-func EncodeTask(t *Task) *handlerpb.Task {
+// result shares Payload and Headers with t. Deadline travels as the time left. The run
+// begins between two instants, zero: no bound, which are for a plugin of this machine that
+// [StartsAt] them.
+func EncodeTask(t *Task, notBefore, notAfter time.Time) *handlerpb.Task {
 	w := &handlerpb.Task{
 		Id:          validText(t.ID),
 		Queue:       validText(t.Queue),
@@ -41,14 +43,12 @@ func EncodeTask(t *Task) *handlerpb.Task {
 	if !t.Deadline.IsZero() {
 		w.TimeoutUs = max(time.Until(t.Deadline).Microseconds(), 1) // 0 would be no bound
 	}
-	return w
-}
-
-// EncodeTaskAt is EncodeTask for a task that is sent ahead of its instant, to a plugin of
-// this machine that [StartsAt] it.
-func EncodeTaskAt(t *Task, start time.Time) *handlerpb.Task {
-	w := EncodeTask(t)
-	w.StartMonoNs = sharedAt(start)
+	if !notBefore.IsZero() {
+		w.StartMonoNs = sharedAt(notBefore)
+	}
+	if !notAfter.IsZero() {
+		w.NotAfterMonoNs = sharedAt(notAfter)
+	}
 	return w
 }
 

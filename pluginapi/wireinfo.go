@@ -24,7 +24,7 @@ func encodeInfo(info Info) *handlerpb.DescribeResponse {
 	return w
 }
 
-// StartsAt tells whether a plugin obeys the instants of [EncodeTaskAt]. It is for hosts.
+// StartsAt tells whether a plugin obeys the instants of [EncodeTask]. It is for hosts.
 func StartsAt(w *handlerpb.DescribeResponse) bool {
 	return sharedClock && slices.Contains(w.Capabilities, handlerpb.CapabilityStartAt)
 }

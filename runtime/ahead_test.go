@@ -50,8 +50,8 @@ func TestAheadWaitsForASlot(t *testing.T) {
 	s.done(1, 3)
 	s.want("sent", len(p.tasks), 5)
 	for i, x := range p.tasks {
-		if x.Fence != int64(i+1) {
-			t.Errorf("task %d starts at place %d", x.Fence, i+1)
+		if x.Task.Fence != int64(i+1) {
+			t.Errorf("task %d starts at place %d", x.Task.Fence, i+1)
 		}
 	}
 	s.done(4, 5)
@@ -71,7 +71,7 @@ func TestAheadIsCalledOffAndGivenBack(t *testing.T) {
 		t.Errorf("%v, %d ahead", k, s.h.ahead)
 	}
 	s.done(1)
-	if n := len(p.tasks); n != 3 || p.tasks[2].Fence != 4 {
+	if n := len(p.tasks); n != 3 || p.tasks[2].Task.Fence != 4 {
 		t.Errorf("%d sent", n)
 	}
 	s.kinds()

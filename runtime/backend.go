@@ -2,9 +2,9 @@ package runtime
 
 import (
 	"context"
-	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/runtime/pluginhost"
 )
 
 // backend runs the tasks of one handler: plugin processes, or a Go value.
@@ -17,20 +17,15 @@ type backend interface {
 
 // process is what tasks run in: one process of a plugin, or the worker itself.
 type process interface {
-	// Send starts tasks, now. A process that is gone drops them: its down event has
+	// StartsAt tells whether it obeys the time in which a run may begin.
+	StartsAt() bool
+	// Send starts tasks. A process that is gone drops them: its down event has
 	// named them, or will.
-	Send(tasks []*pluginapi.Task)
+	Send(tasks []pluginhost.Sending)
 	// Cancel ends a task's context.
 	Cancel(run int64, cause error)
 	// Kill ends the process with all that runs in it, where that can be done.
 	Kill()
-}
-
-// punctual is a process that may be sent a task ahead of its instant, if it StartsAt.
-type punctual interface {
-	StartsAt() bool
-	// SendAhead starts a task at an instant up to 16 ms ahead, or just passed.
-	SendAhead(task *pluginapi.Task, start time.Time)
 }
 
 // events is what a backend tells its worker.

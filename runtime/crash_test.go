@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/runtime/pluginhost"
 )
 
 func zOf(member string, score float64) redis.Z { return redis.Z{Member: member, Score: score} }
@@ -29,11 +30,12 @@ func (m *mortal) start(_ context.Context, e events) error {
 }
 
 // Send finishes everything but while it holds poison: then the process dies with all.
-func (m *mortal) Send(tasks []*pluginapi.Task) {
+func (m *mortal) Send(tasks []pluginhost.Sending) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	dies := false
-	for _, t := range tasks {
+	for _, s := range tasks {
+		t := s.Task
 		m.running[t.ID] = t.Fence
 		dies = dies || t.ID == m.poison
 	}
@@ -53,6 +55,7 @@ func (m *mortal) Send(tasks []*pluginapi.Task) {
 	go m.e.results(list)
 }
 
+func (m *mortal) StartsAt() bool       { return false }
 func (m *mortal) Cancel(int64, error)  {}
 func (m *mortal) Kill()                {}
 func (m *mortal) stop(context.Context) {}

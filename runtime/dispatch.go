@@ -4,15 +4,14 @@ import (
 	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
-	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
+	"github.com/throttlerd/throttlerd/runtime/pluginhost"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
 const (
-	// lateAfter: a task that would start later than this after its instant is
-	// handed back; the bound on starts holds within it. What is sent ahead, its plugin
-	// hands back.
-	lateAfter = handlerpb.MaxLate
+	// lateAfter: a task that would be sent later than this after its instant is handed
+	// back. A reserved one, its plugin hands back too.
+	lateAfter = 250 * time.Millisecond
 	// postpone: how long a suspect waits for another one to end.
 	postpone = time.Second
 )
@@ -33,7 +32,7 @@ func (w *Worker) dispatch(runs []*run) {
 // Under w.mu.
 func (w *Worker) begin(runs []*run) {
 	now := time.Now()
-	batches := make(map[*place][]*pluginapi.Task, 1)
+	batches := make(map[*place][]pluginhost.Sending, 1)
 	for ; len(runs) > 0; runs = w.released() {
 		w.beginEach(runs, now, batches)
 	}
@@ -46,9 +45,9 @@ func (w *Worker) begin(runs []*run) {
 	}
 }
 
-// beginEach sends runs whose instant is near to processes that wait for it, and gathers for
-// the others what is to be sent now. Under w.mu.
-func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]*pluginapi.Task) {
+// beginEach gathers runs whose instant has come, and those that are near it for processes
+// that wait. Under w.mu.
+func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]pluginhost.Sending) {
 	for _, r := range runs {
 		if w.runs[r.grant.Fence] != r {
 			continue // its lease was lost
@@ -69,7 +68,7 @@ func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]*plu
 				w.finish(r, scheduler.Outcome{Kind: scheduler.Postponed, Number: postpone.Microseconds()})
 				continue
 			}
-			if p.punctual == nil && r.start.After(now) {
+			if !p.punctual && r.start.After(now) {
 				w.starter.Add(r.start, 0, r)
 				continue
 			}
@@ -78,14 +77,7 @@ func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]*plu
 			}
 			r.place = p
 			p.busy++
-			// also when the instant has passed: the plugin has the last look at it
-			if r.early = p.punctual != nil && r.reserved; r.early {
-				r.ends = r.start.Add(r.grant.Timeout)
-				p.punctual.SendAhead(task(r), r.start)
-			} else {
-				r.ends = now.Add(r.grant.Timeout)
-				batches[p] = append(batches[p], task(r))
-			}
+			batches[p] = append(batches[p], r.sending(now))
 		}
 	}
 }
@@ -96,13 +88,25 @@ func lastChance(r *run) bool {
 	return r.grant.Crashes > 0 && r.grant.Crashes >= r.h.maxCrashes-1
 }
 
-func task(r *run) *pluginapi.Task {
+// sending is what the place of a run is sent. One that obeys it has the last look at when the
+// run may begin: either of the two may have stood still meanwhile.
+func (r *run) sending(now time.Time) pluginhost.Sending {
+	var s pluginhost.Sending
+	r.ends = now.Add(r.grant.Timeout)
+	if r.bounded = r.place.punctual; r.bounded {
+		s.NotAfter = r.notAfter
+		if r.reserved {
+			s.NotBefore = r.start // also when it has passed: they keep their order
+			r.ends = r.start.Add(r.grant.Timeout)
+		}
+	}
 	g := &r.grant
-	return &pluginapi.Task{
+	s.Task = &pluginapi.Task{
 		ID: g.ID, Queue: g.Queue, Type: g.Type, Key: g.Key, Headers: g.Headers, Payload: g.Payload,
 		Attempt: g.Attempt, MaxAttempts: g.MaxAttempts, Fence: g.Fence,
 		SubmittedAt: g.SubmittedAt, GrantedAt: g.GrantedAt, Deadline: r.ends,
 	}
+	return s
 }
 
 // finish takes a run off the books and lets its outcome be settled. Under w.mu.

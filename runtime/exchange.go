@@ -200,7 +200,11 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 		if i == 0 {
 			w.clock.observe(g.Received, engine-grant.StartIn.Microseconds())
 		}
-		r := &run{grant: *grant, ses: ses, h: w.handlers[grant.Handler], start: g.Received.Add(grant.StartIn), notBefore: g.Sent.Add(grant.StartIn), engine: engine}
+		r := &run{
+			grant: *grant, ses: ses, h: w.handlers[grant.Handler], engine: engine,
+			start: g.Received.Add(grant.StartIn), notBefore: g.Sent.Add(grant.StartIn),
+			notAfter: g.Sent.Add(w.o.Lease), // the claim renewed it
+		}
 		if r.h == nil { // the queue has another handler since, or is gone
 			w.outcomes = append(w.outcomes, scheduler.Outcome{Task: grant.Internal, Fence: grant.Fence, Kind: scheduler.GiveBack, Number: 1})
 			continue
@@ -208,6 +212,7 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 		w.runs[grant.Fence] = r
 		switch {
 		case grant.StartIn > 0:
+			r.notAfter = r.start.Add(lateAfter)
 			r.takeSlot()
 			if w.lineUp(r) {
 				now = append(now, r)

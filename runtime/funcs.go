@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/runtime/pluginhost"
 )
 
 // goBackend runs a handler that is a Go value, a goroutine a task.
@@ -33,9 +34,13 @@ func (b *goBackend) start(_ context.Context, e events) error {
 	return nil
 }
 
+// StartsAt says no: tasks come at their instants, without a way on which they could be late.
+func (b *goBackend) StartsAt() bool { return false }
+
 // Send runs each task in a goroutine.
-func (b *goBackend) Send(tasks []*pluginapi.Task) {
-	for _, t := range tasks {
+func (b *goBackend) Send(tasks []pluginhost.Sending) {
+	for _, s := range tasks {
+		t := s.Task
 		ctx, cancel := context.WithCancelCause(context.Background())
 		ctx, stop := context.WithDeadlineCause(ctx, t.Deadline, pluginapi.ErrTimeout)
 		if t.Log == nil {

@@ -19,10 +19,10 @@ func (h *handler) results(list []pluginapi.Result) {
 			continue
 		}
 		o := outcome(&list[i])
-		if list[i].Outcome == pluginapi.NotStarted && r.early {
-			if late := time.Since(r.start); r.cause == nil && late < lateAfter {
+		if list[i].Outcome == pluginapi.NotStarted && r.bounded {
+			if r.cause == nil && time.Now().Before(r.notAfter) {
 				w.log.Warn("plugin has another clock: tasks are sent to it at their instants", "handler", h.name)
-				r.place.punctual = nil
+				r.place.punctual = false
 			}
 			r.leavePlace() // as if it had not been sent
 			o = scheduler.Outcome{Kind: scheduler.GiveBack, Number: 1}

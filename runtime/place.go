@@ -15,7 +15,7 @@ type place struct {
 	retired bool // takes no more tasks
 	suspect *run // the one run that may be the last of its process: they run one by one
 
-	punctual punctual // nil: a task is sent at its instant
+	punctual bool // it obeys the time in which a run may begin; else a task is sent at its instant
 }
 
 const (
@@ -32,7 +32,7 @@ const (
 func (w *Worker) lineUp(r *run) (near bool) {
 	r.reserved = true
 	switch {
-	case lastChance(r) || !slices.ContainsFunc(r.h.places, func(p *place) bool { return p.punctual != nil }):
+	case lastChance(r) || !slices.ContainsFunc(r.h.places, func(p *place) bool { return p.punctual }):
 		w.starter.Add(r.start, 0, r)
 	case time.Until(r.start) > sendAhead+gatherAhead:
 		w.starter.Add(r.start.Add(-sendAhead), gatherAhead, r)
@@ -66,11 +66,7 @@ func (h *handler) isUp() bool {
 func (h *handler) up(p process) {
 	w := h.w
 	w.mu.Lock()
-	x := &place{process: p}
-	if early, ok := p.(punctual); ok && early.StartsAt() {
-		x.punctual = early
-	}
-	h.places = append(h.places, x)
+	h.places = append(h.places, &place{process: p, punctual: p.StartsAt()})
 	for _, ix := range w.indexes {
 		if ix.h == h {
 			ix.want = true

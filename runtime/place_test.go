@@ -8,15 +8,20 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
+	"github.com/throttlerd/throttlerd/runtime/pluginhost"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
 // still is a process that keeps what it is sent.
-type still struct{ tasks []*pluginapi.Task }
+type still struct {
+	tasks    []pluginhost.Sending
+	startsAt bool
+}
 
-func (s *still) Send(tasks []*pluginapi.Task) { s.tasks = append(s.tasks, tasks...) }
-func (s *still) Cancel(int64, error)          {}
-func (s *still) Kill()                        {}
+func (s *still) StartsAt() bool                  { return s.startsAt }
+func (s *still) Send(tasks []pluginhost.Sending) { s.tasks = append(s.tasks, tasks...) }
+func (s *still) Cancel(int64, error)             {}
+func (s *still) Kill()                           {}
 
 // stage is a worker with one handler, to which processes come and from which they go.
 type stage struct {

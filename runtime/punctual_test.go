@@ -9,6 +9,7 @@ import (
 
 	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/pluginapi/alarm"
+	"github.com/throttlerd/throttlerd/runtime/pluginhost"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
@@ -23,26 +24,20 @@ func (p *waiting) Cancel(int64, error) {}
 func (p *waiting) Kill()               {}
 func (p *waiting) StartsAt() bool      { return true }
 
-func (p *waiting) Send(tasks []*pluginapi.Task) {
+func (p *waiting) Send(tasks []pluginhost.Sending) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, t := range tasks {
-		p.sent[t.Fence] = time.Now()
+	for _, s := range tasks {
+		early := time.Until(s.NotBefore)
+		switch {
+		case early > sendAhead+gatherAhead:
+			panic("sent " + early.String() + " before its start")
+		case early > 0:
+			p.ahead[s.Task.Fence] = s.NotBefore
+		default:
+			p.sent[s.Task.Fence] = time.Now()
+		}
 	}
-}
-
-func (p *waiting) SendAhead(t *pluginapi.Task, start time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	early := time.Until(start)
-	if early > sendAhead+gatherAhead {
-		panic("sent " + early.String() + " before its start")
-	}
-	if early <= 0 {
-		p.sent[t.Fence] = time.Now()
-		return
-	}
-	p.ahead[t.Fence] = start
 }
 
 func (p *waiting) all() int {
@@ -119,24 +114,58 @@ func TestTasksNearTheirInstantsAreSentAtOnce(t *testing.T) {
 	}
 }
 
-// What a plugin did not start goes back uncharged, if it was sent ahead; one that was not is
-// failed by it.
+// A run may begin until 250 ms after its instant where one was reserved for it, else while the
+// lease stands that the claim renewed; a plugin that does not obey is told neither.
+func TestRunsAreSentWithTheirLastInstants(t *testing.T) {
+	const lease = 7 * time.Second
+	for _, obeys := range []bool{true, false} {
+		s := newStage(t)
+		s.h.slots, s.w.free, s.w.handlers, s.w.o.Lease = 10, 10, map[string]*handler{"h": s.h}, lease
+		p := &still{startsAt: obeys}
+		s.h.up(p)
+		now := time.Now()
+		g := &scheduler.Granted{Received: now, Sent: now.Add(-time.Millisecond), Grants: []scheduler.Grant{{Handler: "h", Fence: 1, GrantedAt: now}}}
+		if obeys {
+			g.Grants = append(g.Grants, scheduler.Grant{Handler: "h", Fence: 2, GrantedAt: now.Add(sendAhead), StartIn: sendAhead})
+		}
+		s.w.take(s.w.ses, g, nil)
+		var want []pluginhost.Sending
+		switch obeys {
+		case true:
+			start := now.Add(sendAhead)
+			want = []pluginhost.Sending{{NotAfter: g.Sent.Add(lease)}, {NotBefore: start, NotAfter: start.Add(lateAfter)}}
+		case false:
+			want = []pluginhost.Sending{{}}
+		}
+		if len(p.tasks) != len(want) {
+			t.Fatalf("%d tasks", len(p.tasks))
+		}
+		for i, x := range p.tasks {
+			if !x.NotBefore.Equal(want[i].NotBefore) || !x.NotAfter.Equal(want[i].NotAfter) {
+				t.Errorf("obeys: %v, task %d is sent with %s to %s, want %+v", obeys, i, x.NotBefore, x.NotAfter, want[i])
+			}
+		}
+	}
+}
+
+// What a plugin did not start goes back uncharged, if it was told when it may begin; one that
+// was not is failed by it.
 func TestNotStartedGoesBack(t *testing.T) {
 	s := newStage(t)
 	p := &still{}
 	s.h.up(p)
 	s.run(2, 0)
 	first := s.w.runs[1]
-	first.early, first.start = true, time.Now().Add(-time.Second)
-	s.h.places[0].punctual = &waiting{}
+	first.bounded, first.notAfter = true, time.Now().Add(-time.Second)
+	s.h.places[0].punctual = true
 	s.h.results([]pluginapi.Result{{Run: 1, Outcome: pluginapi.NotStarted}, {Run: 2, Outcome: pluginapi.NotStarted}})
-	if s.h.places[0].punctual == nil {
+	if !s.h.places[0].punctual {
 		t.Error("one that came late costs the process its trust")
 	}
 	s.run(1, 0)
-	s.w.runs[3].early = true
+	s.w.runs[3].bounded, s.w.runs[3].notAfter = true, time.Now().Add(time.Minute)
 	s.h.results([]pluginapi.Result{{Run: 3, Outcome: pluginapi.NotStarted}})
-	if s.h.places[0].punctual != nil {
+	if s.h.places[0].punctual {
 		t.Error("one that came in time and did not start leaves the process its trust")
 	}
 	for _, o := range s.w.outcomes {

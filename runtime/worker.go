@@ -109,14 +109,16 @@ type run struct {
 	start    time.Time // by this machine's clock
 	reserved bool      // its start lay ahead when it was granted
 	engine   int64     // the same by engine time, µs
-	// notBefore is a local instant that the engine instant is not before.
-	notBefore time.Time
-	slot      bool      // it has one, else it waits for one
-	place     *place    // it was sent there; nil: it was not sent
-	early     bool      // and ahead of its instant
-	ends      time.Time // deadline, once sent
-	cause     error     // why it is being cancelled
-	ignored   time.Time // when it is taken to have ignored its cancellation
+	// notBefore is a local instant that the engine instant is not before, notAfter the last
+	// at which it may begin in its plugin.
+	notBefore, notAfter time.Time
+
+	slot    bool      // it has one, else it waits for one
+	place   *place    // it was sent there; nil: it was not sent
+	bounded bool      // and told when it may begin
+	ends    time.Time // deadline, once sent
+	cause   error     // why it is being cancelled
+	ignored time.Time // when it is taken to have ignored its cancellation
 
 	progress *scheduler.Progress // the last that it told
 }

@@ -105,7 +105,7 @@ func (r *oneRun) run(c *cobra.Command, args []string) error {
 	}
 	task.Deadline = time.Now().Add(r.timeout)
 	task.SubmittedAt, task.GrantedAt = time.Now(), time.Now()
-	p.Send([]*pluginapi.Task{task})
+	p.Send([]pluginhost.Sending{{Task: task}})
 	const grace = 5 * time.Second // as a worker gives
 	overdue := time.AfterFunc(r.timeout+grace, p.Kill)
 	select {

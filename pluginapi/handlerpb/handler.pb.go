@@ -107,9 +107,9 @@ const (
 	// The upstream asked to slow down: the task goes back uncharged and the limit
 	// named by limit grants nothing for delay_us.
 	Outcome_OUTCOME_THROTTLED Outcome = 5
-	// The run never began: it was called off before start_mono_ns, or came more than 20 ms
-	// before or 250 ms after it. The task goes back uncharged. Only of a run with
-	// start_mono_ns.
+	// The run never began: it was called off before, would have begun after
+	// not_after_mono_ns, or came more than 20 ms before start_mono_ns. The task goes back
+	// uncharged. Only of a run with one of them.
 	Outcome_OUTCOME_NOT_STARTED Outcome = 6
 )
 
@@ -204,7 +204,8 @@ type DescribeResponse struct {
 	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// Types of task the plugin knows; empty: it does not look at the type.
 	TaskTypes []string `protobuf:"bytes,3,rep,name=task_types,json=taskTypes,proto3" json:"task_types,omitempty"`
-	// Optional abilities, by name. "start_at": Task.start_mono_ns is obeyed.
+	// Optional abilities, by name. "start_at": Task.start_mono_ns and not_after_mono_ns are
+	// obeyed.
 	Capabilities []string `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// The kit the plugin was built with, such as "go/1"; for people only.
 	Sdk string `protobuf:"bytes,5,opt,name=sdk,proto3" json:"sdk,omitempty"`
@@ -688,9 +689,12 @@ type Task struct {
 	// The run must not start before this instant of the machine's CLOCK_MONOTONIC, in
 	// nanoseconds, up to 16 ms ahead; 0: it starts at once. Only sent to a
 	// plugin with the capability "start_at", so that the way there makes no start late.
-	StartMonoNs   int64 `protobuf:"varint,13,opt,name=start_mono_ns,json=startMonoNs,proto3" json:"start_mono_ns,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	StartMonoNs int64 `protobuf:"varint,13,opt,name=start_mono_ns,json=startMonoNs,proto3" json:"start_mono_ns,omitempty"`
+	// The run must not begin after this instant of the same clock: its worker may have lost
+	// it by then, or its token is stale; 0: no bound. Only sent with "start_at".
+	NotAfterMonoNs int64 `protobuf:"varint,14,opt,name=not_after_mono_ns,json=notAfterMonoNs,proto3" json:"not_after_mono_ns,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
@@ -810,6 +814,13 @@ func (x *Task) GetTimeoutUs() int64 {
 func (x *Task) GetStartMonoNs() int64 {
 	if x != nil {
 		return x.StartMonoNs
+	}
+	return 0
+}
+
+func (x *Task) GetNotAfterMonoNs() int64 {
+	if x != nil {
+		return x.NotAfterMonoNs
 	}
 	return 0
 }
@@ -1219,7 +1230,7 @@ const file_handler_proto_rawDesc = "" +
 	"\bToPlugin\x121\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x1b.throttlerd.handler.v1.TaskR\x05tasks\x127\n" +
 	"\acancels\x18\x02 \x03(\v2\x1d.throttlerd.handler.v1.CancelR\acancels\x12\x14\n" +
-	"\x05drain\x18\x03 \x01(\bR\x05drain\"\xc0\x03\n" +
+	"\x05drain\x18\x03 \x01(\bR\x05drain\"\xeb\x03\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\tR\x05queue\x12\x12\n" +
@@ -1236,7 +1247,8 @@ const file_handler_proto_rawDesc = "" +
 	"granted_us\x18\v \x01(\x03R\tgrantedUs\x12\x1d\n" +
 	"\n" +
 	"timeout_us\x18\f \x01(\x03R\ttimeoutUs\x12\"\n" +
-	"\rstart_mono_ns\x18\r \x01(\x03R\vstartMonoNs\x1a:\n" +
+	"\rstart_mono_ns\x18\r \x01(\x03R\vstartMonoNs\x12)\n" +
+	"\x11not_after_mono_ns\x18\x0e \x01(\x03R\x0enotAfterMonoNs\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"W\n" +

@@ -28,15 +28,12 @@ const (
 	EnvLogLevel = "THROTTLERD_LOG_LEVEL"
 )
 
-// CapabilityStartAt is that of a plugin which obeys Task.start_mono_ns.
+// CapabilityStartAt is that of a plugin which obeys Task.start_mono_ns and
+// Task.not_after_mono_ns.
 const CapabilityStartAt = "start_at"
 
-// MaxEarly is how long before its instant a run may be sent, MaxLate how long after it a
-// run may still start.
-const (
-	MaxEarly = 20 * time.Millisecond
-	MaxLate  = 250 * time.Millisecond
-)
+// MaxEarly is how long before its instant a run may be sent.
+const MaxEarly = 20 * time.Millisecond
 
 // Bounds of the wire.
 const (

@@ -14,6 +14,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
@@ -88,7 +89,7 @@ func Start(t testing.TB, h pluginapi.Handler, config any, task pluginapi.Task) *
 		t.Fatalf("plugintest: open the stream of tasks: %v", err)
 	}
 	r := &Running{t, stream, task.Fence}
-	r.send(&handlerpb.ToPlugin{Tasks: []*handlerpb.Task{pluginapi.EncodeTask(&task)}})
+	r.send(&handlerpb.ToPlugin{Tasks: []*handlerpb.Task{pluginapi.EncodeTask(&task, time.Time{}, time.Time{})}})
 	return r
 }
 

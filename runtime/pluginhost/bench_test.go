@@ -25,12 +25,12 @@ func benchmarkEcho(b *testing.B, inFlight int) {
 	var fence int64 // only the results callback and the start write it, in turn
 	finished := make(chan struct{})
 	payload := make([]byte, 100)
-	next := func() *pluginapi.Task {
+	next := func() pluginhost.Sending {
 		fence++
-		return &pluginapi.Task{
+		return pluginhost.Sending{Task: &pluginapi.Task{
 			ID: "q-0000000001", Queue: "q", Attempt: 1, MaxAttempts: 5, Fence: fence, Payload: payload,
 			GrantedAt: time.Now(), Deadline: time.Now().Add(30 * time.Second),
-		}
+		}}
 	}
 	ready := make(chan *pluginhost.Process, 1)
 	var process *pluginhost.Process // of the callback
@@ -39,7 +39,7 @@ func benchmarkEcho(b *testing.B, inFlight int) {
 			if process == nil {
 				process = <-ready
 			}
-			var tasks []*pluginapi.Task
+			var tasks []pluginhost.Sending
 			for range results {
 				if left.Add(-1) >= 0 {
 					tasks = append(tasks, next())
@@ -60,7 +60,7 @@ func benchmarkEcho(b *testing.B, inFlight int) {
 	first := min(inFlight, b.N)
 	left.Store(int64(b.N - first))
 	open.Store(int64(first))
-	tasks := make([]*pluginapi.Task, first)
+	tasks := make([]pluginhost.Sending, first)
 	for i := range tasks {
 		tasks[i] = next()
 	}

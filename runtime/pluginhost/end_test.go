@@ -33,7 +33,7 @@ func TestCrashIsSeenAtOnce(t *testing.T) {
 	if len(h.results) > 0 {
 		t.Error("a result for a run that never ended")
 	}
-	h.Send([]*pluginapi.Task{{Fence: 99}}) // goes nowhere
+	h.Send([]pluginhost.Sending{{Task: &pluginapi.Task{Fence: 99}}}) // goes nowhere
 	h.Cancel(99, pluginapi.ErrDraining)
 	h.Stop(t.Context())
 }

@@ -118,8 +118,14 @@ func (h *harness) sendTask(task *pluginapi.Task) int64 {
 	h.fence++
 	task.ID, task.Queue, task.Attempt = fmt.Sprint("t", h.fence), "q", 1
 	task.Fence = h.fence
-	h.Send([]*pluginapi.Task{task})
+	h.Send([]pluginhost.Sending{{Task: task}})
 	return h.fence
+}
+
+// sendAhead sends a task that is to begin between two instants, and returns its result.
+func (h *harness) sendAhead(payload string, notBefore, notAfter time.Time) {
+	h.fence++
+	h.Send([]pluginhost.Sending{{Task: &pluginapi.Task{Fence: h.fence, Payload: []byte(payload)}, NotBefore: notBefore, NotAfter: notAfter}})
 }
 
 // do runs one task to its end.

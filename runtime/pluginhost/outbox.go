@@ -24,34 +24,28 @@ type outbox struct {
 	sent   chan struct{} // closed when send has returned
 
 	mu      sync.Mutex
-	tasks   []outgoing
+	tasks   []Sending
 	cancels []*handlerpb.Cancel
 	last    bool // a drain was asked for
 	closed  bool // nobody reads any more
 	wake    chan struct{}
 }
 
-// outgoing is a task on its way, and the instant before which it must not start; zero:
-// at once.
-type outgoing struct {
-	task  *pluginapi.Task
-	start time.Time
+// Sending is a task for a plugin, and the time in which its run may begin. A run that may not
+// begin any more, or is cancelled before it does, ends with pluginapi.NotStarted. The
+// bounds count where the process [Process.StartsAt] them.
+type Sending struct {
+	Task      *pluginapi.Task
+	NotBefore time.Time // at most handlerpb.MaxEarly ahead; zero: at once
+	NotAfter  time.Time // zero: no bound
 }
 
 func newOutbox(stream outStream) *outbox {
 	return &outbox{stream: stream, sent: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
-func (o *outbox) addTasks(tasks []*pluginapi.Task) {
-	o.add(func() {
-		for _, t := range tasks {
-			o.tasks = append(o.tasks, outgoing{task: t})
-		}
-	})
-}
-
-func (o *outbox) addAhead(task *pluginapi.Task, start time.Time) {
-	o.add(func() { o.tasks = append(o.tasks, outgoing{task, start}) })
+func (o *outbox) addTasks(tasks []Sending) {
+	o.add(func() { o.tasks = append(o.tasks, tasks...) })
 }
 
 func (o *outbox) addCancel(run int64, cause error) {
@@ -105,26 +99,22 @@ func (o *outbox) send() {
 	}
 }
 
-func encodeTasks(tasks []outgoing) []*handlerpb.Task {
+func encodeTasks(tasks []Sending) []*handlerpb.Task {
 	encoded := make([]*handlerpb.Task, len(tasks))
 	for i, t := range tasks {
-		if t.start.IsZero() {
-			encoded[i] = pluginapi.EncodeTask(t.task)
-		} else {
-			encoded[i] = pluginapi.EncodeTaskAt(t.task, t.start)
-		}
+		encoded[i] = pluginapi.EncodeTask(t.Task, t.NotBefore, t.NotAfter)
 	}
 	return encoded
 }
 
 // batchLen returns how many of the tasks fit in one message; at least one, if
 // there is one.
-func batchLen(tasks []outgoing) int {
+func batchLen(tasks []Sending) int {
 	const overhead = 256 // names, numbers and field headers of one task
 	size := 0
 	for i, t := range tasks {
-		size += len(t.task.Payload) + overhead
-		for name, value := range t.task.Headers {
+		size += len(t.Task.Payload) + overhead
+		for name, value := range t.Task.Headers {
 			size += len(name) + len(value)
 		}
 		if i > 0 && (size > handlerpb.MaxBatch || i == handlerpb.MaxBatchItems) {

@@ -76,15 +76,11 @@ func (p *Process) Err() error {
 // Send hands tasks to the plugin, in this order. It never waits for the plugin.
 // The tasks must not be changed until their results are in. Tasks sent to a
 // process that stops or has died go nowhere; their runs stay open.
-func (p *Process) Send(tasks []*pluginapi.Task) { p.out.addTasks(tasks) }
+func (p *Process) Send(tasks []Sending) { p.out.addTasks(tasks) }
 
-// StartsAt tells whether SendAhead may be used.
+// StartsAt tells whether runs obey the instants that they are sent with. Only then may one
+// be sent ahead: it waits in the plugin, and the way there makes it no later.
 func (p *Process) StartsAt() bool { return p.startsAt }
-
-// SendAhead is Send for a task that is to start at an instant, at most handlerpb.MaxEarly ahead:
-// it waits for it in the plugin, and the way there makes it no later. Long after its instant
-// it does not start, and its result says so (NotStarted).
-func (p *Process) SendAhead(task *pluginapi.Task, start time.Time) { p.out.addAhead(task, start) }
 
 // Cancel ends the context of a run with the cause, one of pluginapi's errors
 // (ErrTaskCancelled, ErrDraining, ErrLeaseLost, ErrTimeout). The run still has

@@ -72,7 +72,7 @@ func TestTheOldProcessFinishesAfterTheNewOneTookOver(t *testing.T) {
 	spec := echoSpec(t)
 	x := superviseGroup(t, 1, spec)
 	old := x.present()[0]
-	old.Send([]*pluginapi.Task{{Fence: 1, Payload: []byte(`{"sleep": "300ms"}`)}})
+	old.Send([]pluginhost.Sending{{Task: &pluginapi.Task{Fence: 1, Payload: []byte(`{"sleep": "300ms"}`)}}})
 	if err := x.Replace(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestTheOldProcessFinishesAfterTheNewOneTookOver(t *testing.T) {
 	if len(fresh) != 1 || fresh[0] == old || !alive(old.PID()) {
 		t.Fatalf("%d take tasks; the old one is alive: %v", len(fresh), alive(old.PID()))
 	}
-	fresh[0].Send([]*pluginapi.Task{{Fence: 2, Payload: []byte("new")}})
+	fresh[0].Send([]pluginhost.Sending{{Task: &pluginapi.Task{Fence: 2, Payload: []byte("new")}}})
 	if r := receive(t, x.results, "the result of the new one"); r.Run != 2 {
 		t.Errorf("%+v", r)
 	}

@@ -3,11 +3,13 @@ package pluginhost_test
 import (
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/pluginapi/handlerpb"
+	"github.com/throttlerd/throttlerd/runtime/pluginhost"
 )
 
 func TestOutcomes(t *testing.T) {
@@ -104,11 +106,11 @@ func TestManyTasksEachOneResult(t *testing.T) {
 	const tasks = 10000
 	want := make(map[int64]bool)
 	for range tasks / 100 {
-		var batch []*pluginapi.Task
+		var batch []pluginhost.Sending
 		for range 100 {
 			h.fence++
 			want[h.fence] = true
-			batch = append(batch, &pluginapi.Task{ID: "t", Queue: "q", Fence: h.fence, Payload: make([]byte, 1000)})
+			batch = append(batch, pluginhost.Sending{Task: &pluginapi.Task{ID: "t", Queue: "q", Fence: h.fence, Payload: make([]byte, 1000)}})
 		}
 		h.Send(batch)
 	}
@@ -193,17 +195,15 @@ func TestTaskIsSentAhead(t *testing.T) {
 		t.Skip("no clock that processes share")
 	}
 	for range 20 {
-		h.fence++
 		due := time.Now().Add(5 * time.Millisecond)
-		h.SendAhead(&pluginapi.Task{Fence: h.fence, Payload: []byte("x")}, due)
+		h.sendAhead("x", due, time.Time{})
 		if r := h.result(); r.Outcome != pluginapi.Done || r.StartedAt.Before(due.Truncate(time.Microsecond)) {
 			t.Errorf("%s, %s before its instant", r.Outcome, due.Sub(r.StartedAt))
 		}
 	}
 	cancelled := false
 	for try := 0; try < 20 && !cancelled; try++ { // the cancellation may come too late
-		h.fence++
-		h.SendAhead(&pluginapi.Task{Fence: h.fence, Payload: []byte("await")}, time.Now().Add(handlerpb.MaxEarly-time.Millisecond))
+		h.sendAhead("await", time.Now().Add(handlerpb.MaxEarly-time.Millisecond), time.Time{})
 		h.Cancel(h.fence, pluginapi.ErrTaskCancelled)
 		r := h.result()
 		cancelled = r.Outcome == pluginapi.NotStarted && r.StartedAt.IsZero()
@@ -211,16 +211,42 @@ func TestTaskIsSentAhead(t *testing.T) {
 	if !cancelled {
 		t.Error("cancelled before its instant it starts")
 	}
-	h.fence++
-	far := time.Now().Add(time.Hour)
-	h.SendAhead(&pluginapi.Task{Fence: h.fence, Payload: []byte("x")}, far)
+	h.sendAhead("x", time.Now().Add(time.Hour), time.Time{})
 	if r := h.result(); r.Outcome != pluginapi.NotStarted {
 		t.Errorf("long before its instant: %+v", r)
 	}
-	h.fence++
-	h.SendAhead(&pluginapi.Task{Fence: h.fence, Payload: []byte("x")}, time.Now().Add(-300*time.Millisecond))
-	if r := h.result(); r.Outcome != pluginapi.NotStarted {
-		t.Errorf("long after its instant: %+v", r)
+}
+
+// What a plugin that stands still has on its way does not begin when it goes on, once its
+// last instant has passed. All else does.
+func TestStoppedPluginStartsNothingLate(t *testing.T) {
+	h := start(t, part(t, "scripted"))
+	if !h.StartsAt() {
+		t.Skip("no clock that processes share")
+	}
+	h.do("x") // it is at rest
+	if err := syscall.Kill(h.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	last := time.Now().Add(50 * time.Millisecond)
+	want := map[int64]pluginapi.Outcome{}
+	send := func(o pluginapi.Outcome, notAfter time.Time) {
+		h.sendAhead("x", time.Time{}, notAfter)
+		want[h.fence] = o
+	}
+	for range 50 {
+		send(pluginapi.NotStarted, last)
+		send(pluginapi.Done, last.Add(time.Hour))
+		send(pluginapi.Done, time.Time{})
+	}
+	time.Sleep(time.Until(last) + time.Millisecond)
+	if err := syscall.Kill(h.PID(), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for range len(want) {
+		if r := h.result(); r.Outcome != want[r.Run] || r.StartedAt.IsZero() != (r.Outcome == pluginapi.NotStarted) {
+			t.Errorf("%+v, want %s", r, want[r.Run])
+		}
 	}
 }
 
@@ -231,7 +257,7 @@ func TestTasksOfABatchAllStart(t *testing.T) {
 		spec := part(t, "scripted")
 		spec.Env["GOMAXPROCS"] = cores
 		h := start(t, spec)
-		var batch []*pluginapi.Task
+		var batch []pluginhost.Sending
 		for i := range 60 {
 			payload := "meet"
 			switch {
@@ -241,7 +267,7 @@ func TestTasksOfABatchAllStart(t *testing.T) {
 				payload = "panic"
 			}
 			h.fence++
-			batch = append(batch, &pluginapi.Task{Fence: h.fence, Payload: []byte(payload)})
+			batch = append(batch, pluginhost.Sending{Task: &pluginapi.Task{Fence: h.fence, Payload: []byte(payload)}})
 		}
 		h.Send(batch)
 		count := map[pluginapi.Outcome]int{}
@@ -259,10 +285,10 @@ func TestResultsAreNotKeptBehindOthers(t *testing.T) {
 	spec := part(t, "scripted")
 	spec.Env["GOMAXPROCS"] = "1"
 	h := start(t, spec)
-	var batch []*pluginapi.Task
+	var batch []pluginhost.Sending
 	for range 60 {
 		h.fence++
-		batch = append(batch, &pluginapi.Task{Fence: h.fence, Payload: []byte("spin")})
+		batch = append(batch, pluginhost.Sending{Task: &pluginapi.Task{Fence: h.fence, Payload: []byte("spin")}})
 	}
 	h.Send(batch[:10]) // so that it knows the pace
 	for range 10 {
@@ -287,7 +313,7 @@ func TestAheadKeepsOrder(t *testing.T) {
 	const n = 50
 	due := time.Now().Add(5 * time.Millisecond)
 	for i := range n {
-		h.SendAhead(&pluginapi.Task{Fence: int64(i + 1), Payload: []byte("x")}, due.Add(time.Duration(i)*100*time.Microsecond))
+		h.sendAhead("x", due.Add(time.Duration(i)*100*time.Microsecond), time.Time{})
 	}
 	begun := make(map[int64]time.Time)
 	for range n {

@@ -66,7 +66,7 @@ func TestSupervisorRestartsAtOnceAfterACrash(t *testing.T) {
 	if took := time.Since(begin); took > time.Second {
 		t.Errorf("up again after %s", took)
 	}
-	second.Send([]*pluginapi.Task{{Fence: 1, Payload: []byte("x")}})
+	second.Send([]pluginhost.Sending{{Task: &pluginapi.Task{Fence: 1, Payload: []byte("x")}}})
 	if r := receive(t, w.results, "a result"); string(r.Result) != "x" {
 		t.Errorf("%+v", r)
 	}

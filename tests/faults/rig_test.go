@@ -286,6 +286,12 @@ func (r *rig) pause(i int, d time.Duration) {
 	}
 }
 
+// signal signals a process that is no worker.
+func (r *rig) signal(pid int, s syscall.Signal) {
+	r.Helper()
+	r.must(syscall.Kill(pid, s))
+}
+
 // during judges the states while all goes on: what is running, lost or doubled shows in
 // any snapshot.
 func (r *rig) during() {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/throttlerd/throttlerd/tests/faults/check"
+	"github.com/throttlerd/throttlerd/tests/proc"
 )
 
 // Rows 1 and 14: workers die under load, one after another. The default lease takes the
@@ -72,6 +73,38 @@ func TestWorkerPausedPastItsLease(t *testing.T) {
 	if r.workers[0].Exited() {
 		t.Error("the worker that stood still did not live on")
 	}
+}
+
+// Row 2, where the plugin stands still as well, with tasks in its socket: what another worker
+// has run meanwhile does not start when the plugin goes on, which it does first.
+func TestPluginPausedPastTheLease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.lease = 2 * time.Second
+	r.configure("", r.queue("open"), r.queue("rated", `rate = "100000/1s"`))
+	r.start(1)
+	first, plugin, from := r.workers[0], proc.Children(r.workers[0].PID)[0], proc.Mono()
+	r.signal(plugin, syscall.SIGSTOP)
+	const each = 25
+	r.put("open", each, `{}`)
+	r.put("rated", each, `{}`)
+	proc.Eventually(r, 10*time.Second, "the worker has taken all", func() bool {
+		workers, err := r.client.Workers(r.ctx())
+		r.must(err)
+		return len(workers) == 1 && workers[0].Running == 2*each
+	})
+	first.Signal(syscall.SIGSTOP)
+	r.start(1)
+	r.journal.WaitStarts(2*each, 30*time.Second)
+	r.signal(plugin, syscall.SIGCONT)
+	first.Signal(syscall.SIGCONT)
+	r.fault(check.WorkerPaused, from, first.PID, r.lease+3*time.Second)
+	proc.Eventually(r, 30*time.Second, "the first worker runs tasks again", func() bool {
+		r.put("open", each, `{"sleep": "20ms"}`)
+		return len(r.journal.Starts(func(e proc.Entry) bool { return e.Worker == first.PID })) > 0
+	})
+	h := r.verdict(20 * time.Second)
+	r.figure("%d tasks were in the socket of a plugin that stood still: %d starts of %d tasks", 2*each, starts(h), len(h.Acked))
 }
 
 func starts(h *check.History) (n int) {

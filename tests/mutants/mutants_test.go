@@ -80,8 +80,11 @@ var mutants = []mutant{
 		"if now - last > 2000000 then", "if false then",
 		"./scheduler", "TestOutageRenewsEveryLease", true},
 	{"what is too late is handed back", "runtime/dispatch.go",
-		"lateAfter = handlerpb.MaxLate", "lateAfter = 1000 * handlerpb.MaxLate",
+		"lateAfter = 250 * time.Millisecond", "lateAfter = 250 * time.Second",
 		"./tests/blackbox", "TestStalledWorkerStartsNothingLate", false},
+	{"what stood still until its lease was over does not start", "runtime/dispatch.go",
+		"s.NotAfter = r.notAfter", "",
+		"./tests/faults", "TestPluginPausedPastTheLease", false},
 
 	// turns and order
 	{"a limit serves by the last turn", "scheduler/lua/turns.lua",

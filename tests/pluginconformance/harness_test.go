@@ -108,13 +108,25 @@ func (s *session) drain() {
 // send sends tasks in one batch, gives them their runs, and returns the first of those.
 func (s *session) send(tasks ...*pluginapi.Task) int64 {
 	first := s.next
+	batch := make([]pluginhost.Sending, 0, len(tasks))
 	for _, t := range tasks {
 		t.Fence = s.next
 		t.ID, t.Queue, t.Attempt = fmt.Sprint("t", s.next-firstRun), "q", max(t.Attempt, 1)
 		s.next++
+		batch = append(batch, pluginhost.Sending{Task: t})
 	}
-	s.Send(tasks)
+	s.Send(batch)
 	return first
+}
+
+// between runs a task that is to begin between two instants.
+func (s *session) between(notBefore, notAfter time.Time) pluginapi.Result {
+	s.next++
+	s.Send([]pluginhost.Sending{{
+		Task:      &pluginapi.Task{ID: "t", Queue: "q", Attempt: 1, Fence: s.next - 1, Payload: []byte(`{"verb": "done"}`)},
+		NotBefore: notBefore, NotAfter: notAfter,
+	}})
+	return s.result()
 }
 
 func (s *session) sendPayload(payload string) int64 {

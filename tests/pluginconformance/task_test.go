@@ -94,7 +94,7 @@ func TestTaskIsSeen(t *testing.T) {
 	})
 }
 
-// A plugin that says that it waits for the instants of tasks does.
+// A plugin that says that it obeys the instants of tasks does.
 func TestStartInstants(t *testing.T) {
 	each(t, func(t *testing.T, p plugin) {
 		s := p.start(t, "")
@@ -103,11 +103,22 @@ func TestStartInstants(t *testing.T) {
 		}
 		for range 20 {
 			due := time.Now().Add(3 * time.Millisecond)
-			s.next++
-			s.SendAhead(&pluginapi.Task{ID: "t", Queue: "q", Attempt: 1, Fence: s.next - 1, Payload: []byte(`{"verb": "done"}`)}, due)
-			if r := s.result(); r.Outcome != pluginapi.Done || time.Now().Before(due) {
+			if r := s.between(due, due.Add(time.Minute)); r.Outcome != pluginapi.Done || time.Now().Before(due) {
 				t.Errorf("%s, %s before its instant", r.Outcome, time.Until(due))
 			}
+		}
+		long := time.Now().Add(-time.Second)
+		if r := s.between(time.Time{}, time.Now().Add(time.Minute)); r.Outcome != pluginapi.Done {
+			t.Errorf("at once: %+v", r)
+		}
+		if r := s.between(time.Time{}, long); r.Outcome != pluginapi.NotStarted {
+			t.Errorf("after the last instant: %+v", r)
+		}
+		if r := s.between(long, long.Add(time.Millisecond)); r.Outcome != pluginapi.NotStarted {
+			t.Errorf("after the last instant, with a first one: %+v", r)
+		}
+		if r := s.between(time.Now().Add(time.Hour), time.Now().Add(2*time.Hour)); r.Outcome != pluginapi.NotStarted {
+			t.Errorf("long before its instant: %+v", r)
 		}
 	})
 }
