@@ -1,4 +1,4 @@
--- wake.lua: who is told that there is work. Hints only: a lost one costs at most
+-- wake.lua: who is told that there is work. These are hints: a lost one costs at most
 -- the fall-back interval of the workers' ticks.
 
 -- An index is pool:handler. A worker that serves one queue only waits under

@@ -13,7 +13,7 @@ import (
 
 // grant books n tasks that may start now, as a claim's answer does.
 func (s *stage) grant(n int) {
-	g := &scheduler.Granted{Received: time.Now(), Sent: time.Now()}
+	g := &scheduler.Granted{Received: time.Now(), Sent: time.Now(), Until: time.Now().Add(time.Minute)}
 	for range n {
 		s.fence++
 		g.Grants = append(g.Grants, scheduler.Grant{Handler: "h", Fence: s.fence, GrantedAt: time.Now(), Timeout: time.Minute})

@@ -57,7 +57,7 @@ func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]plug
 			w.finish(r, scheduler.Outcome{Kind: scheduler.Dead, Text: r.grant.Damaged.Error()})
 		case r.cause != nil:
 			w.finish(r, w.called(r, scheduler.Outcome{Kind: scheduler.GiveBack, Number: 1}))
-		case late > lateAfter:
+		case late > lateAfter || now.After(r.notAfter):
 			w.log.Warn("task handed back: it would start late", "queue", r.grant.Queue, "task", r.grant.ID, "late", late)
 			w.finish(r, scheduler.Outcome{Kind: scheduler.GiveBack, Number: 1})
 		case !r.h.isUp():
@@ -144,7 +144,7 @@ func (r *run) leavePlace() {
 
 // checkQuiet tells a drain that nothing runs any more, nor comes. Under w.mu.
 func (w *Worker) checkQuiet() {
-	if w.quiet != nil && len(w.runs) == 0 && !w.claiming {
+	if w.quiet != nil && len(w.runs) == 0 && !w.claiming && !w.behind {
 		close(w.quiet)
 		w.quiet = nil
 	}

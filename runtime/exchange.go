@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	goruntime "runtime"
+	"slices"
 	"time"
 
 	"github.com/throttlerd/throttlerd/scheduler"
@@ -44,6 +46,7 @@ func (w *Worker) exchange(ctx context.Context, ses *scheduler.Session, lost <-ch
 	var giveUp time.Time // set once ctx has ended
 	for {
 		ended := ctx.Err() != nil // before the look: what came since is seen by it
+		w.takeHanded(ses)
 		outcomes, claim, indexes, wait := w.due(turn, unsent, pending, pendingIndexes)
 		if len(outcomes) == 0 && claim == nil {
 			if ended {
@@ -80,6 +83,9 @@ func (w *Worker) exchange(ctx context.Context, ses *scheduler.Session, lost <-ch
 				pending, pendingIndexes = claim, indexes
 			}
 		} else if claim != nil {
+			if granted.Again {
+				w.keepUnknown(granted, outcomes)
+			}
 			w.take(ses, granted, indexes)
 		}
 		if settleErr == nil && claimErr == nil {
@@ -120,6 +126,10 @@ func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Cl
 		return outcomes, pending, pendingIndexes, 0
 	}
 	wait := time.Hour
+	if w.behind { // also without a slot, or when it claims no more
+		w.behind, w.claiming = false, true
+		return outcomes, &scheduler.Claim{}, nil, 0
+	}
 	if w.closing {
 		w.claiming = false
 		w.checkQuiet()
@@ -192,8 +202,69 @@ func (w *Worker) someOutcomes() []scheduler.Outcome {
 
 // take books the grants, starts what may start, and notes when to ask again.
 func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*index) {
-	var now []*run
 	w.mu.Lock()
+	now := w.book(ses, g)
+	for i, ix := range indexes {
+		next := g.Indexes[i]
+		ix.want, ix.more = ix.want || !next.Idle, next.More
+		if next.In > 0 && next.Mine {
+			ix.at = g.Received.Add(max(next.In-min(early, w.o.Lookahead/2, next.In/2), soonest))
+		}
+	}
+	w.claiming = false
+	w.checkQuiet()
+	w.mu.Unlock()
+	if len(now) > 0 {
+		w.dispatch(now)
+	}
+}
+
+// keepUnknown leaves of leases that are given again those that this worker does not have:
+// neither running nor ended, also not by the outcomes that went with the claim.
+func (w *Worker) keepUnknown(g *scheduler.Granted, sent []scheduler.Outcome) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	has := make(map[int64]bool)
+	for _, list := range [][]scheduler.Outcome{w.outcomes, sent} {
+		for i := range list {
+			has[list[i].Fence] = true
+		}
+	}
+	g.Grants = slices.DeleteFunc(g.Grants, func(x scheduler.Grant) bool { return has[x.Fence] || w.runs[x.Fence] != nil })
+}
+
+// takeHanded starts what submits have leased to this worker, and has it claim again, so that
+// it waits for more.
+func (w *Worker) takeHanded(ses *scheduler.Session) {
+	w.mu.Lock()
+	handed := w.handed
+	w.handed = nil
+	var now []*run
+	for _, h := range handed {
+		g := ses.Take(h)
+		if g == nil {
+			continue
+		}
+		grant := &g.Grants[0]
+		if h := w.handlers[grant.Handler]; h == nil || w.hasSlot(h) {
+			now = append(now, w.book(ses, g)...)
+		} else { // taken since it began to wait
+			w.outcomes = append(w.outcomes, scheduler.Outcome{Task: grant.Internal, Fence: grant.Fence, Kind: scheduler.GiveBack, Number: 1})
+		}
+		for _, ix := range w.indexes {
+			ix.want = ix.want || ix.h == w.handlers[grant.Handler]
+		}
+	}
+	w.mu.Unlock()
+	if len(now) > 0 {
+		w.dispatch(now)
+		goruntime.Gosched() // the task goes out before the claim
+	}
+}
+
+// book puts grants on the books and returns what is to be sent now. Under w.mu.
+func (w *Worker) book(ses *scheduler.Session, g *scheduler.Granted) []*run {
+	var now []*run
 	for i := range g.Grants {
 		grant := &g.Grants[i]
 		engine := grant.GrantedAt.UnixMicro()
@@ -203,7 +274,7 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 		r := &run{
 			grant: *grant, ses: ses, h: w.handlers[grant.Handler], engine: engine,
 			start: g.Received.Add(grant.StartIn), notBefore: g.Sent.Add(grant.StartIn),
-			notAfter: g.Sent.Add(w.o.Lease), // the claim renewed it
+			notAfter: g.Until,
 		}
 		if r.h == nil { // the queue has another handler since, or is gone
 			w.outcomes = append(w.outcomes, scheduler.Outcome{Task: grant.Internal, Fence: grant.Fence, Kind: scheduler.GiveBack, Number: 1})
@@ -224,19 +295,7 @@ func (w *Worker) take(ses *scheduler.Session, g *scheduler.Granted, indexes []*i
 			w.wait(r)
 		}
 	}
-	for i, ix := range indexes {
-		next := g.Indexes[i]
-		ix.want, ix.more = ix.want || !next.Idle, next.More
-		if next.In > 0 && next.Mine {
-			ix.at = g.Received.Add(max(next.In-min(early, w.o.Lookahead/2, next.In/2), soonest))
-		}
-	}
-	w.claiming = false
-	w.checkQuiet()
-	w.mu.Unlock()
-	if len(now) > 0 {
-		w.dispatch(now)
-	}
+	return now
 }
 
 // waits tells whether another index is to be asked that shares its slots with this one: what

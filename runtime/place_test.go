@@ -41,7 +41,7 @@ func (s *stage) run(n, crashes int) {
 	for range n {
 		s.fence++
 		now := time.Now()
-		r := &run{h: s.h, ses: s.w.ses, start: now, notBefore: now, grant: scheduler.Grant{Fence: s.fence, Crashes: crashes, Timeout: time.Minute}}
+		r := &run{h: s.h, ses: s.w.ses, start: now, notBefore: now, notAfter: now.Add(time.Minute), grant: scheduler.Grant{Fence: s.fence, Crashes: crashes, Timeout: time.Minute}}
 		r.takeSlot()
 		s.w.runs[s.fence] = r
 		s.w.dispatch([]*run{r})

@@ -62,7 +62,7 @@ func TestTasksAreSentAheadOfTheirInstants(t *testing.T) {
 
 	const n, suspect = 20, 1
 	now := time.Now()
-	g := &scheduler.Granted{Received: now, Sent: now}
+	g := &scheduler.Granted{Received: now, Sent: now, Until: now.Add(time.Minute)}
 	for i := range n {
 		x := scheduler.Grant{Handler: "h", Fence: int64(i + 1), GrantedAt: now.Add(20 * time.Millisecond), StartIn: 20 * time.Millisecond, Timeout: time.Minute}
 		if x.Fence == suspect {
@@ -103,7 +103,7 @@ func TestTasksNearTheirInstantsAreSentAtOnce(t *testing.T) {
 	p := &waiting{ahead: make(map[int64]time.Time), sent: make(map[int64]time.Time)}
 	s.h.up(p)
 	now := time.Now()
-	g := &scheduler.Granted{Received: now, Sent: now}
+	g := &scheduler.Granted{Received: now, Sent: now, Until: now.Add(time.Minute)}
 	for i := range 3 {
 		in := sendAhead - time.Duration(i)*time.Millisecond
 		g.Grants = append(g.Grants, scheduler.Grant{Handler: "h", Fence: int64(i + 1), GrantedAt: now.Add(in), StartIn: in, Timeout: time.Minute})
@@ -115,16 +115,15 @@ func TestTasksNearTheirInstantsAreSentAtOnce(t *testing.T) {
 }
 
 // A run may begin until 250 ms after its instant where one was reserved for it, else while the
-// lease stands that the claim renewed; a plugin that does not obey is told neither.
+// lease stands; a plugin that does not obey is told neither.
 func TestRunsAreSentWithTheirLastInstants(t *testing.T) {
-	const lease = 7 * time.Second
 	for _, obeys := range []bool{true, false} {
 		s := newStage(t)
-		s.h.slots, s.w.free, s.w.handlers, s.w.o.Lease = 10, 10, map[string]*handler{"h": s.h}, lease
+		s.h.slots, s.w.free, s.w.handlers = 10, 10, map[string]*handler{"h": s.h}
 		p := &still{startsAt: obeys}
 		s.h.up(p)
 		now := time.Now()
-		g := &scheduler.Granted{Received: now, Sent: now.Add(-time.Millisecond), Grants: []scheduler.Grant{{Handler: "h", Fence: 1, GrantedAt: now}}}
+		g := &scheduler.Granted{Received: now, Sent: now, Until: now.Add(7 * time.Second), Grants: []scheduler.Grant{{Handler: "h", Fence: 1, GrantedAt: now}}}
 		if obeys {
 			g.Grants = append(g.Grants, scheduler.Grant{Handler: "h", Fence: 2, GrantedAt: now.Add(sendAhead), StartIn: sendAhead})
 		}
@@ -133,7 +132,7 @@ func TestRunsAreSentWithTheirLastInstants(t *testing.T) {
 		switch obeys {
 		case true:
 			start := now.Add(sendAhead)
-			want = []pluginhost.Sending{{NotAfter: g.Sent.Add(lease)}, {NotBefore: start, NotAfter: start.Add(lateAfter)}}
+			want = []pluginhost.Sending{{NotAfter: g.Until}, {NotBefore: start, NotAfter: start.Add(lateAfter)}}
 		case false:
 			want = []pluginhost.Sending{{}}
 		}

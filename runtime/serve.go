@@ -18,7 +18,7 @@ func (w *Worker) serve(ctx context.Context, ses *scheduler.Session) error {
 	under, end := context.WithCancel(context.Background())
 	defer end()
 	w.mu.Lock()
-	w.ses = ses
+	w.ses, w.handed, w.behind = ses, nil, false
 	w.mu.Unlock()
 	w.listen(under, ses)
 	lost := make(chan struct{})
@@ -67,6 +67,11 @@ func (w *Worker) listen(ctx context.Context, ses *scheduler.Session) {
 		switch {
 		case s.Stop != "":
 			w.stop(s.Stop)
+		case s.Handed != nil:
+			w.mu.Lock()
+			w.handed = append(w.handed, s.Handed)
+			w.mu.Unlock()
+			w.signal()
 		case s.Tick:
 			w.tickSoon()
 		default:
@@ -97,6 +102,14 @@ func (w *Worker) wantAll() {
 	w.signal()
 }
 
+// fetch makes a claim that gives what was handed over unheard.
+func (w *Worker) fetch() {
+	w.mu.Lock()
+	w.behind = true
+	w.mu.Unlock()
+	w.signal()
+}
+
 // tickSoon makes the next tick come at once.
 func (w *Worker) tickSoon() {
 	select {
@@ -113,6 +126,7 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 	failing := false
 	var said announcer
 	var told teller
+	var strays strays
 	t := time.NewTicker(min(tickEvery, w.o.Lease/4))
 	defer t.Stop()
 	w.tickSoon() // so that no gap between ticks looks like an outage
@@ -156,6 +170,12 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		if beat.Claim {
 			w.wantAll()
 		}
+		if beat.Behind {
+			w.fetch()
+		}
+		if err := strays.look(ctx, w, ses, beat.Leases); err != nil {
+			w.log.Warn("leases not read", "error", err)
+		}
 		if err := w.findIndexes(ctx, ses); err != nil {
 			w.log.Warn("queues not read", "error", err)
 		}
@@ -189,15 +209,22 @@ func (w *Worker) slots() []scheduler.Slots {
 // lease is lost, which ends the exchange.
 func (w *Worker) drain(ses *scheduler.Session, exchange <-chan struct{}) {
 	w.mu.Lock()
-	quiet := make(chan struct{})
-	w.closing, w.quiet = true, quiet
-	w.checkQuiet()
+	w.closing = true
 	w.mu.Unlock()
 	call, cancel := context.WithTimeout(context.Background(), callTimeout)
-	if err := ses.Quiet(call); err != nil {
+	behind, err := ses.Quiet(call)
+	cancel()
+	if err != nil {
 		w.log.Warn("worker may still be woken", "error", err)
 	}
-	cancel()
+	if behind { // what was handed over before still starts
+		w.fetch()
+	}
+	quiet := make(chan struct{})
+	w.mu.Lock()
+	w.quiet = quiet
+	w.checkQuiet()
+	w.mu.Unlock()
 	w.log.Info("draining", "running", w.running())
 	if waitFor(quiet, exchange, w.o.DrainTimeout, w.o.Hurry) {
 		return

@@ -67,6 +67,7 @@ type Worker struct {
 	ses      *scheduler.Session // nil between two leases
 	runs     map[int64]*run
 	outcomes []scheduler.Outcome
+	handed   []*scheduler.Handed // not taken yet
 	indexes  []*index
 	hash     string        // of the configuration, as it is announced
 	free     int           // slots over all handlers
@@ -74,6 +75,7 @@ type Worker struct {
 	minding  bool          // minds what waits for a slot
 	closing  bool          // no more claims
 	claiming bool          // one is under way, or waits to be asked again
+	behind   bool          // any claim will give what was handed over unheard
 	quiet    chan struct{} // closed when no run is left; nil unless a drain waits for it
 }
 

@@ -78,7 +78,7 @@ func TestClaimAskedAgainGrantsTheSame(t *testing.T) {
 		submitN(t, c, "p", 2)
 		s := newWorker(t, c, "w")
 		first := claimN(t, s, 10)
-		s.asking = true // as if the reply had been lost
+		s.claims.last-- // as if the reply had been lost
 		again := claimN(t, s, 10)
 		if len(first.Grants) != 5 || len(again.Grants) != 5 {
 			t.Fatalf("%d grants, then %d", len(first.Grants), len(again.Grants))
@@ -209,7 +209,7 @@ func TestIdleWorkersAreWokenOneByOne(t *testing.T) {
 				return ""
 			}
 		}
-		submitN(t, c, "q", 1)
+		submitN(t, c, "q", 2)
 		if id := next(); id != "c" {
 			t.Errorf("%s was woken, not the last to become idle", id)
 		}

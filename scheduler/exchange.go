@@ -3,7 +3,6 @@ package scheduler
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -96,9 +95,12 @@ type Granted struct {
 	// Received is when the answer came, by this machine's clock: not before the
 	// engine instant that StartIn counts from, so that no start is early.
 	Received time.Time
-	Sent     time.Time // when the claim went out: the engine instant is not before it
-	Indexes  []Next    // in the order of Claim.Slots
-	Moves    int       // queues that went from one limit to wait at another
+	Sent     time.Time // when the claim went out: the engine instant is not before it; zero where the submit made it
+	Until    time.Time // the lease stands until then at least
+	// Again: these are all leases of some claims; those that the worker has are among them.
+	Again   bool
+	Indexes []Next // in the order of Claim.Slots
+	Moves   int    // queues that went from one limit to wait at another
 }
 
 // Next says when it is worth to claim from an index again.
@@ -145,10 +147,7 @@ func (s *Session) Exchange(ctx context.Context, outcomes []Outcome, claim *Claim
 			received = time.Now()
 		}
 		if err == nil {
-			granted, err = s.readGrants(v, claim, received)
-		}
-		if err == nil {
-			granted.Sent = sent
+			granted, err = s.readGrants(v, claim, sent, received)
 		}
 		if err != nil {
 			claimErr = fmt.Errorf("claim: %w", err)
@@ -235,34 +234,24 @@ func plainLimit(name string) string {
 }
 
 func (s *Session) claimArgs(c *Claim) []any {
-	if !s.asking {
-		s.claim++
-		s.asking = true
-	}
 	most := MaxClaim
 	if c.Most > 0 {
 		most = min(c.Most, MaxClaim)
 	}
 	args := make([]any, 0, 7+2*len(c.Slots))
-	args = append(args, s.w.ID, s.claim, c.Lookahead.Microseconds(), most, maxClaimBytes, max(1, c.Part), c.Ahead)
+	args = append(args, s.w.ID, s.claims.ask(), c.Lookahead.Microseconds(), most, maxClaimBytes, max(1, c.Part), c.Ahead)
 	for _, f := range c.Slots {
 		args = append(args, f.Index, f.Free)
 	}
 	return args
 }
 
-var errOldClaim = errors.New("an older claim than the last")
-
-func (s *Session) readGrants(v []any, c *Claim, received time.Time) (*Granted, error) {
-	switch v[0].(int64) {
-	case 0:
+func (s *Session) readGrants(v []any, c *Claim, sent, received time.Time) (*Granted, error) {
+	if v[0].(int64) == 0 {
 		return nil, ErrLeaseLost
-	case -1:
-		return nil, errOldClaim
 	}
-	s.asking = false
 	now, fence := v[1].(int64), v[2].(int64)
-	g := &Granted{Received: received, Indexes: make([]Next, len(c.Slots))}
+	g := &Granted{Received: received, Sent: sent, Indexes: make([]Next, len(c.Slots))}
 	for i, x := range v[3].([]any) {
 		f := x.([]any)
 		g.Indexes[i] = Next{Idle: f[0].(int64) == 1, Mine: f[2].(int64) == 1, More: len(f) > 3}
@@ -270,6 +259,13 @@ func (s *Session) readGrants(v []any, c *Claim, received time.Time) (*Granted, e
 			g.Indexes[i].In = max(time.Microsecond, time.Duration(next-now)*time.Microsecond)
 		}
 	}
+	if v[0].(int64) == 2 {
+		g.Again, g.Until, g.Grants = true, s.claims.until(), givenAgain(v[4].([]any), now)
+		s.claims.again(v[2].(int64), lastFence(g.Grants))
+		return g, nil
+	}
+	s.claims.renewed(sent.Add(s.lease))
+	g.Until = sent.Add(s.lease)
 	g.Moves = int(v[5].(int64))
 	queues, n := v[4].([]any), 0
 	for i := 3; i < len(queues); i += 4 {
@@ -278,9 +274,8 @@ func (s *Session) readGrants(v []any, c *Claim, received time.Time) (*Granted, e
 	g.Grants = make([]Grant, 0, n)
 	for i := 0; i+3 < len(queues); i += 4 {
 		queue := queues[i].(string)
-		_, handler, _ := strings.Cut(queues[i+1].(string), ":")
-		timeout, attempts, _ := strings.Cut(queues[i+2].(string), " ")
-		limit, most := time.Duration(number(timeout))*time.Microsecond, int(number(attempts))
+		handler := handlerOf(queues[i+1].(string))
+		limit, most := readWork(queues[i+2].(string))
 		tasks, start, each := queues[i+3].([]any), int64(0), 3
 		if at, all := tasks[0].(int64); all { // one instant for all
 			tasks, start, each = tasks[1:], at, 2
@@ -289,20 +284,79 @@ func (s *Session) readGrants(v []any, c *Claim, received time.Time) (*Granted, e
 			if each == 3 {
 				start = tasks[j+1].(int64)
 			}
-			r, err := decodeRecord(tasks[j+each-1].(string))
-			grant := Grant{
-				Internal: tasks[j].(string), ID: r.OwnID, Queue: queue, Handler: handler, Type: r.Type, Key: r.Key, Headers: r.Headers,
-				Payload: r.Payload, Attempt: r.Attempts + 1, MaxAttempts: most, Crashes: r.Crashes, Fence: fence,
-				GrantedAt: time.UnixMicro(start), StartIn: time.Duration(start-now) * time.Microsecond, Timeout: limit,
-				Damaged: err,
-			}
-			grant.SubmittedAt, _, _ = parseID(grant.Internal)
-			if grant.ID == "" {
-				grant.ID = grant.Internal
-			}
+			grant := newGrant(tasks[j].(string), tasks[j+each-1].(string))
+			grant.Queue, grant.Handler, grant.Timeout, grant.MaxAttempts = queue, handler, limit, most
+			grant.lease(fence, start, now)
 			g.Grants = append(g.Grants, grant)
 			fence++
 		}
 	}
+	s.claims.taken(lastFence(g.Grants))
 	return g, nil
+}
+
+// lastFence is the highest of grants in their order, 0 of none.
+func lastFence(grants []Grant) int64 {
+	if len(grants) == 0 {
+		return 0
+	}
+	return grants[len(grants)-1].Fence
+}
+
+// givenAgain reads leases of claims whose numbers are taken.
+func givenAgain(leases []any, now int64) []Grant {
+	const each = 7
+	grants := make([]Grant, 0, len(leases)/each)
+	for ; len(leases) >= each; leases = leases[each:] {
+		grant := newGrant(leases[2].(string), leases[6].(string))
+		grant.Queue, grant.Handler = leases[3].(string), handlerOf(leases[4].(string))
+		grant.Timeout, grant.MaxAttempts = readWork(leases[5].(string))
+		grant.lease(leases[0].(int64), leases[1].(int64), now)
+		grants = append(grants, grant)
+	}
+	return grants
+}
+
+// Take returns a task that was handed over; nil when a claim has given it already. One that is
+// given again afterwards, the caller has. The text is "claim fence start id index queue
+// timeout attempts", and behind a line break the record.
+func (s *Session) Take(h *Handed) *Granted {
+	head, record, _ := strings.Cut(h.text, "\n")
+	f := strings.SplitN(head, " ", 7)
+	if len(f) < 7 || !s.claims.handed(number(f[0]), number(f[1])) {
+		return nil
+	}
+	grant := newGrant(f[3], record)
+	grant.Queue, grant.Handler = f[5], handlerOf(f[4])
+	grant.Timeout, grant.MaxAttempts = readWork(f[6])
+	grant.lease(number(f[1]), number(f[2]), number(f[2]))
+	return &Granted{Grants: []Grant{grant}, Received: h.received, Until: s.claims.until()}
+}
+
+// newGrant is what the record of a task says of it.
+func newGrant(internal, record string) Grant {
+	r, err := decodeRecord(record)
+	g := Grant{
+		Internal: internal, ID: cmp.Or(r.OwnID, internal), Type: r.Type, Key: r.Key, Headers: r.Headers,
+		Payload: r.Payload, Attempt: r.Attempts + 1, Crashes: r.Crashes, Damaged: err,
+	}
+	g.SubmittedAt, _, _ = parseID(internal)
+	return g
+}
+
+// lease notes the fence and the start; engine time was now when the reply was made.
+func (g *Grant) lease(fence, start, now int64) {
+	g.Fence, g.GrantedAt, g.StartIn = fence, time.UnixMicro(start), time.Duration(start-now)*time.Microsecond
+}
+
+// handlerOf is the handler of an index, pool:handler.
+func handlerOf(index string) string {
+	_, handler, _ := strings.Cut(index, ":")
+	return handler
+}
+
+// readWork reads what a queue stores for its runs: timeout in µs and most attempts.
+func readWork(text string) (timeout time.Duration, attempts int) {
+	us, most, _ := strings.Cut(text, " ")
+	return time.Duration(number(us)) * time.Microsecond, int(number(most))
 }

@@ -332,8 +332,7 @@ func TestLostReplyUnderLimits(t *testing.T) {
 	s := newWorker(t, c, "w")
 	submitKeys(t, c, "q", 5, "a b", "x key=1:y", `"`, "é\xff", "k:1", "w x=9")
 	g := claimN(t, s, 64)
-	s.claim--
-	s.asking = false
+	s.claims.last--
 	h, _, _, err := s.Exchange(ctx, nil, &Claim{Slots: []Slots{{"default:echo", 64}}})
 	if err != nil || len(h.Grants) != len(g.Grants) {
 		t.Errorf("%v %d %d", err, len(h.Grants), len(g.Grants))

@@ -51,6 +51,7 @@ const (
 	maxFreeze    = 24 * time.Hour // of a queue, by a throttled task
 	maxThrottles = 100            // of one task, before it counts as a failed attempt
 	maxQueues    = 32             // that one claim looks at in an index, and serves at limits
+	maxHanded    = 16 << 10       // bytes of a task that its submit hands to a worker
 )
 
 // script is one verb: its whole source, and the hash Redis knows it by.
@@ -102,7 +103,7 @@ func finish(name, first, src string) *script {
 	} else {
 		first = ratelimit.ClockLua
 	}
-	src = fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES, MAX_QUEUES = %d, %d, %d\n", maxFreeze.Microseconds(), maxThrottles, maxQueues) + first + src
+	src = fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES, MAX_QUEUES, MAX_HANDED = %d, %d, %d, %d\n", maxFreeze.Microseconds(), maxThrottles, maxQueues, maxHanded) + first + src
 	sum := sha1.Sum([]byte(src))
 	return &script{name: name, src: src, sha: hex.EncodeToString(sum[:])}
 }

@@ -10,13 +10,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Session is one worker's lease. Exchange is called by one goroutine at a time; Tick,
-// Announce and Leave may run beside it.
+// Session is one worker's lease. Exchange and Take are called by one goroutine at a time;
+// Tick, Announce and Leave may run beside it.
 type Session struct {
 	c      *Client
 	lease  time.Duration
-	claim  int64 // the number of the last claim
-	asking bool  // its reply has not been seen
+	claims claims
 
 	mu    sync.Mutex
 	w     Worker
@@ -45,6 +44,7 @@ func (s *Session) Announce(ctx context.Context, change func(*Worker)) error {
 		return err
 	}
 	args := append([]any{s.w.ID, s.lease.Microseconds(), flag(s.known)}, fields...)
+	asked := time.Now()
 	reply, err := s.c.run(ctx, registerScript, args...)
 	if err != nil {
 		return fmt.Errorf("register worker %q: %w", s.w.ID, err)
@@ -53,6 +53,7 @@ func (s *Session) Announce(ctx context.Context, change func(*Worker)) error {
 		return fmt.Errorf("register worker %q: %w", s.w.ID, ErrLeaseLost)
 	}
 	s.known = true
+	s.claims.renewed(asked.Add(s.lease))
 	return nil
 }
 
@@ -73,6 +74,8 @@ type Beat struct {
 	Reaped int      // tasks taken back from dead workers
 	Stops  []string // internal ids of own tasks that somebody wants cancelled
 	Claim  bool     // there is work that nobody was told of
+	Behind bool     // a task was handed over of which this worker has not heard: any claim gives it
+	Leases int      // tasks that are leased to this worker
 
 	// Restarts are, by handler, the last requests to restart its plugin.
 	Restarts map[string]string
@@ -89,6 +92,7 @@ func (s *Session) Tick(ctx context.Context, slots []Slots) (Beat, error) {
 	for _, f := range slots {
 		args = append(args, f.Index, f.Free)
 	}
+	asked := time.Now()
 	reply, err := s.c.run(ctx, tickScript, args...)
 	if err != nil {
 		return Beat{}, fmt.Errorf("renew lease of worker %q: %w", s.w.ID, err)
@@ -96,7 +100,8 @@ func (s *Session) Tick(ctx context.Context, slots []Slots) (Beat, error) {
 	if reply[0].(int64) == 0 {
 		return Beat{}, fmt.Errorf("worker %q: %w", s.w.ID, ErrLeaseLost)
 	}
-	b := Beat{Reaped: int(reply[2].(int64))}
+	s.claims.renewed(asked.Add(s.lease))
+	b := Beat{Reaped: int(reply[2].(int64)), Behind: s.claims.behind(reply[6].(int64)), Leases: int(reply[7].(int64))}
 	for _, id := range reply[3].([]any) {
 		b.Stops = append(b.Stops, id.(string))
 	}
@@ -107,10 +112,31 @@ func (s *Session) Tick(ctx context.Context, slots []Slots) (Beat, error) {
 	return b, nil
 }
 
-// Quiet stops the waking of this worker: it will claim no more.
-func (s *Session) Quiet(ctx context.Context) error {
-	_, err := s.c.run(ctx, leaveScript, s.w.ID, 0)
-	return err
+// Leases are the tasks that are leased to this worker: internal ids by fence.
+func (s *Session) Leases(ctx context.Context) (map[int64]string, error) {
+	run, err := s.c.rdb.HGetAll(ctx, s.c.keys.run(s.w.ID)).Result()
+	if err != nil {
+		return nil, fmt.Errorf("leases of worker %q: %w", s.w.ID, redisError(err))
+	}
+	leases := make(map[int64]string, len(run))
+	for id, lease := range run {
+		fence, _, _ := strings.Cut(lease, " ")
+		leases[number(fence)] = id
+	}
+	return leases, nil
+}
+
+// Disown notes that a lease is given back unseen: Take does not return it any more.
+func (s *Session) Disown(fence int64) { s.claims.forget(fence) }
+
+// Quiet stops the waking of this worker: it will claim no more, nor is anything handed over to
+// it. It tells, as a Beat does, whether it is behind.
+func (s *Session) Quiet(ctx context.Context) (behind bool, err error) {
+	reply, err := s.c.run(ctx, leaveScript, s.w.ID, 0)
+	if err != nil {
+		return false, fmt.Errorf("end the waking of worker %q: %w", s.w.ID, err)
+	}
+	return s.claims.behind(reply[1].(int64)), nil
 }
 
 // Leave gives back every task that is not settled, to the front of its queue and
@@ -127,15 +153,24 @@ func (s *Session) Leave(ctx context.Context) error {
 	}
 }
 
-// Signal is a hint that reached a worker: to stop a task, to tick, or else to claim.
+// Signal is what reached a worker: a task to stop, one that its submit has leased to it, a
+// hint to tick, or else to claim.
 type Signal struct {
-	Stop string // internal id
-	Tick bool
+	Stop   string // internal id
+	Handed *Handed
+	Tick   bool
+}
+
+// Handed is a task that its submit has leased to this worker, for [Session.Take].
+type Handed struct {
+	text     string
+	received time.Time
 }
 
 // Listen passes signals to f until the context ends. It returns once the
 // subscription stands, and an error when it cannot; a lost connection is taken up
-// again by itself. Signals are hints: each may be lost.
+// again by itself. Each may be lost: a task that was handed over comes with the next claim
+// then.
 func (s *Session) Listen(ctx context.Context, f func(Signal)) error {
 	ps := s.c.rdb.Subscribe(ctx, s.c.keys.wake(s.w.ID))
 	if _, err := ps.Receive(ctx); err != nil {
@@ -153,11 +188,14 @@ func (s *Session) Listen(ctx context.Context, f func(Signal)) error {
 				if !ok {
 					return
 				}
-				id, stop := strings.CutPrefix(m.Payload, "stop ")
-				if !stop {
-					id = ""
+				switch verb, rest, _ := strings.Cut(m.Payload, " "); verb {
+				case "stop":
+					f(Signal{Stop: rest})
+				case "task":
+					f(Signal{Handed: &Handed{text: rest, received: time.Now()}})
+				default:
+					f(Signal{Tick: verb == "tick"})
 				}
-				f(Signal{Stop: id, Tick: m.Payload == "tick"})
 			}
 		}
 	}()

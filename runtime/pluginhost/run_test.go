@@ -1,6 +1,8 @@
 package pluginhost_test
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -227,6 +229,15 @@ func TestStoppedPluginStartsNothingLate(t *testing.T) {
 	h.do("x") // it is at rest
 	if err := syscall.Kill(h.PID(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
+	}
+	stopped := func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.PID()))
+		return err == nil && strings.Contains(string(stat), ") T ")
+	}
+	for deadline := time.Now().Add(patience); !stopped(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not stand still")
+		}
 	}
 	last := time.Now().Add(50 * time.Millisecond)
 	want := map[int64]pluginapi.Outcome{}

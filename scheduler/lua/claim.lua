@@ -10,13 +10,14 @@
 -- slots, are not looked at.
 --
 -- KEYS[1]  {ns}:clock
--- ARGV     worker, claim (a number that grows; the last one again returns the same
---          tasks and grants nothing), look-ahead in µs, most tasks, most bytes, part (the
+-- ARGV     worker, claim (a number that grows; one that is taken returns the leases of the
+--          claims from it on, and grants nothing), look-ahead in µs, most tasks, most bytes, part (the
 --          tasks that a queue may take in its turn while others wait, one at least), ahead
 --          (tasks beyond the free slots: claim_plain.lua), then for each index:
 --          pool:handler or pool:handler=queue, free slots
 --
--- Returns {1, end, first fence, indexes, queues, moves}
+-- Returns {1, end, first fence, indexes, queues, moves}, or for a number that is taken
+-- {2, end, the last number that is taken, indexes, leases}
 --   end      engine time at the end of the script: the reply comes no earlier
 --   indexes  for each asked: {idle, next, mine, more}
 --              idle  1 when nothing can start now and slots are free: the worker is
@@ -27,9 +28,9 @@
 --   queues   name, index, work settings, {id, start, record ...}, name, ...; or
 --            {start of all, id, record ...}
 --            the k-th task of the reply has the fence first + k - 1
+--   leases   fence, start, id, name, index, work settings, record, fence, ... by fence
 --   moves    queues that went from one limit to another
--- or {0} when the worker holds no lease (never registered, or reaped),
--- or {-1} when the claim is older than the last one.
+-- or {0} when the worker holds no lease (never registered, or reaped).
 
 local worker, number = ARGV[1], tonumber(ARGV[2])
 claim.room = tonumber(ARGV[5])
@@ -39,15 +40,12 @@ if not v[1] or v[2] then
   return {0}
 end
 local last = tonumber(v[1])
-if number < last then
-  return {-1}
-end
 local now, off, _, fence = clock_read(KEYS[1])
 -- a fence is never given twice, also when Redis has lost its last writes
 if fence < now then
   fence = now
 end
-local again = number == last
+local again = number <= last
 
 local c = {now = now, ahead = tonumber(ARGV[3]), most = tonumber(ARGV[4]), part = tonumber(ARGV[6]), fence = fence, moves = 0, loaded = {},
   indexes = {}, strays = {}, stuck = {}}
@@ -249,32 +247,32 @@ if not again then
   end
 end
 
--- the tasks of this claim, already leased: a reply that was lost
+-- already leased: a reply that was lost, or what a submit has handed over
 if again then
   local run = redis.call('HGETALL', K.RUN .. worker)
   local found = {}
   for i = 1, #run, 2 do
     local f, start, _, n, name = lease_read(run[i + 1])
-    if tonumber(n) == number then
+    if tonumber(n) >= number then
       found[#found + 1] = {tonumber(f), tonumber(start), run[i], name}
     end
   end
   table.sort(found, function(a, b)
     return a[1] < b[1]
   end)
-  local queues = {}
+  local leases = {}
   for _, t in ipairs(found) do
-    queues[#queues + 1] = t[4]
     local v = redis.call('HMGET', K.QUEUE .. t[4], 'index', 'work')
-    queues[#queues + 1] = v[1] or ''
-    queues[#queues + 1] = v[2] or ''
-    queues[#queues + 1] = {t[3], t[2], redis.call('HGET', K.TASKS .. t[4], t[3]) or ''}
+    t[5], t[6], t[7] = v[1] or '', v[2] or '', redis.call('HGET', K.TASKS .. t[4], t[3]) or ''
+    for k = 1, 7 do
+      leases[#leases + 1] = t[k]
+    end
   end
   local indexes = {}
   for i = 1, #c.indexes do
     indexes[i] = {0, 0, 0}
   end
-  return {1, now + clock_passed(), found[1] and found[1][1] or fence, indexes, queues, 0}
+  return {2, now + clock_passed(), last, indexes, leases}
 end
 
 -- write: the leases, then the queues, then the limits

@@ -4,7 +4,7 @@
 -- KEYS[1]  {ns}:clock
 -- ARGV     worker, most tasks to give back ('0' only stops the waking)
 --
--- Returns the tasks it still holds.
+-- Returns {tasks it still holds, number of its last claim}.
 
 local worker, max = ARGV[1], tonumber(ARGV[2])
 local indexes = redis.call('HGET', K.WORKER .. worker, 'indexes') or ''
@@ -16,11 +16,16 @@ for index in string.gmatch(indexes, '%S+') do
     wake_one(index)
   end
 end
-if max > 0 then
+local claim = tonumber(redis.call('HGET', K.WORKER .. worker, 'claim')) or 0
+if max == 0 then
+  if claim > 0 then
+    redis.call('HSET', K.WORKER .. worker, 'quiet', 1)
+  end
+else
   local now, off = clock_read(KEYS[1])
   if reap_tasks(worker, now, max, now) then
     forget_worker(worker)
   end
   clock_write(KEYS[1], now, off)
 end
-return redis.call('HLEN', K.RUN .. worker)
+return {redis.call('HLEN', K.RUN .. worker), claim}

@@ -1,7 +1,8 @@
 -- submit_plain.lua: tasks with a payload, and maybe an own id, into a queue with no more
 -- than rates and a cap of its own that has others waiting, or one without limits: what
 -- submit.lua would do, before all that it needs is made. Put in front of the rest, behind
--- wake.lua.
+-- wake.lua. A task that is alone, of a queue without limits, is leased at once to a worker
+-- that waits for work: the call that wakes it, and its claim, in one.
 --
 -- ARGV     "*queue", then the record of each task; or "+queue", then own id and record of
 --          each
@@ -37,10 +38,41 @@ local function own_ids(first, no)
   return ids
 end
 
+-- waits returns a worker that waits for work of an index and listens, and the number of its
+-- last claim; or nil. It gave a sign of life lately, and has not said that it comes at an
+-- instant: who comes then needs its slots.
+local function waits(index, now)
+  local worker = redis.call('ZRANGE', K.IDLE .. index, -1, -1)[1]
+  local v = worker and redis.call('HMGET', K.WORKER .. worker, 'claim', 'reaped', 'quiet', 'beat')
+  if not worker or not v[1] or v[2] or v[3] or now - (tonumber(v[4]) or 0) > 2000000 then
+    return nil
+  end
+  local _, who = appointment(index, now)
+  if who == worker then
+    return nil
+  end
+  local listening = redis.pcall('PUBSUB', 'NUMSUB', K.WAKE .. worker) -- a user may have no right to ask
+  if listening.err or listening[2] == 0 then
+    return nil
+  end
+  return worker, tonumber(v[1])
+end
+
+-- hand_over leases a task to a worker, as its next claim, and tells it. What it is told may be
+-- lost: the claim that it makes next has a number that is taken, and so gives it the task.
+local function hand_over(worker, claim, index, id, rec, now, fence, running, seq, spent, work)
+  redis.call('HSET', K.RUN .. worker, id, string.format('%d %d %d %d %s', fence, now, seq + 1, claim + 1, name))
+  redis.call('HSET', K.QUEUE .. name, 'running', running + 1, 'seq', seq + 1, 'spent', string.format('%d', spent + 1),
+    'upto', string.format('%d', now))
+  redis.call('HSET', K.WORKER .. worker, 'claim', claim + 1)
+  redis.call('ZREM', K.IDLE .. index, worker)
+  redis.call('PUBLISH', K.WAKE .. worker, string.format('task %d %d %d %s %s %s %s\n', claim + 1, fence, now, id, index, name, work) .. rec)
+end
+
 -- plain_submit is the whole submit, or nil.
 local function plain_submit()
   local v = redis.call('HMGET', K.QUEUE .. name, 'rate', 'bucket', 'frozen', 'held', 'waiting', 'running', 'later', 'big', 'cap',
-    'exempt', 'over', 'limits', 'key', 'no', 'last_id', 'max_length', 'index', 'place', 'own')
+    'exempt', 'over', 'limits', 'key', 'no', 'last_id', 'max_length', 'index', 'place', 'own', 'dear', 'seq', 'spent', 'work')
   for i = 1, 10 do
     if not v[i] and i ~= 2 then
       return nil -- a queue as an older version stored it
@@ -56,7 +88,7 @@ local function plain_submit()
   if ahead == 0 and not free then
     return nil -- its place may be another than that of one with waiting tasks
   end
-  local now, off, stepped = clock_read(KEYS[1])
+  local now, off, stepped, fence = clock_read(KEYS[1])
   local no, last, big = tonumber(v[14]), tonumber(v[15]), tonumber(v[8])
   if last < now then
     last = now - 1
@@ -69,13 +101,23 @@ local function plain_submit()
       return {-1, taken}
     end
   end
+  local worker, claim
+  if n == 1 and ahead == 0 and v[20] == '0' and v[21] and v[22] and v[23] and #ARGV[1 + step] <= MAX_HANDED then
+    worker, claim = waits(v[17], now)
+  end
   local grown = false
   if n == 1 then
     local id, rec = string.format('%013x-%x', first, no), ARGV[1 + step]
     grown = #rec > big
     big = grown and #rec or big
     redis.call('HSET', K.TASKS .. name, id, rec)
-    redis.call('RPUSH', K.WAIT .. name, id)
+    if worker then
+      fence = math.max(fence, now)
+      hand_over(worker, claim, v[17], id, rec, now, fence, tonumber(v[6]), tonumber(v[21]), tonumber(v[22]), v[23])
+      fence = fence + 1
+    else
+      redis.call('RPUSH', K.WAIT .. name, id)
+    end
   else
     local bodies, ids, text = {}, {}, string.format('%%013x-%x', no)
     for k = 1, n do
@@ -97,15 +139,16 @@ local function plain_submit()
   if grown then
     redis.call('HSET', K.QUEUE .. name, 'big', big)
   end
-  redis.call('HSET', K.QUEUE .. name, 'waiting', ahead + n, 'last_id', string.format('%d', last + n), 'used', string.format('%d', now))
-  if ahead == 0 then -- one that is ready keeps its turn
+  redis.call('HSET', K.QUEUE .. name, 'waiting', worker and 0 or ahead + n, 'last_id', string.format('%d', last + n),
+    'used', string.format('%d', now))
+  if ahead == 0 and not worker then -- one that is ready keeps its turn
     redis.call('ZADD', K.DUE .. v[17], 'LT', string.format('%d', now), name)
     wake_for(v[17], name)
   end
   -- Behind others no decision stands on now: only the id, which says when the task came, and
   -- when the queue was last used. A step back of TIME before anything else stores it stays unseen.
   if ahead == 0 or stepped > 0 then
-    clock_write(KEYS[1], now, off)
+    clock_write(KEYS[1], now, off, worker and fence)
   end
   if free then
     return {2, now, ahead, first, no}

@@ -7,15 +7,17 @@
 -- KEYS[1]  {ns}:clock
 -- ARGV     worker, most tasks to reap, then for each index: pool:handler[=queue], free slots
 --
--- Returns {1, now, reaped, stops, indexes, restarts}
+-- Returns {1, now, reaped, stops, indexes, restarts, claim, leases}
 --   reaped   tasks taken back
 --   stops    internal ids of this worker's tasks that somebody wants cancelled
 --   indexes  for each asked: 1 when the worker should claim now
 --   restarts handler=request ..., the last ones
+--   claim    the number of the last one that is taken
+--   leases   how many tasks this worker has
 -- or {0} when this worker has been reaped.
 
 local worker, max = ARGV[1], tonumber(ARGV[2])
-local v = redis.call('HMGET', K.WORKER .. worker, 'lease', 'reaped', 'restarts')
+local v = redis.call('HMGET', K.WORKER .. worker, 'lease', 'reaped', 'restarts', 'claim')
 if not v[1] or v[2] then
   return {0}
 end
@@ -70,4 +72,5 @@ for i = 3, #ARGV, 2 do
   end
   indexes[#indexes + 1] = come
 end
-return {1, now, reaped, redis.call('SMEMBERS', K.STOP .. worker), indexes, v[3] or ''}
+return {1, now, reaped, redis.call('SMEMBERS', K.STOP .. worker), indexes, v[3] or '', tonumber(v[4]),
+  redis.call('HLEN', K.RUN .. worker)}

@@ -24,7 +24,7 @@ import (
 // accessACL are the rules of a user that may do what the product does in one namespace,
 // and nothing else. TestRedisAccessACLNamesEveryCommand holds them against the scripts.
 var accessACL = []string{"resetkeys", "resetchannels", "~{" + namespace + "}:*", "&{" + namespace + "}:*", "-@all",
-	"+hello", "+ping", "+multi", "+exec", "+info", "+eval", "+evalsha", "+subscribe", "+publish", "+time", "+get", "+set", "+del", "+unlink", "+exists", "+rename",
+	"+hello", "+ping", "+multi", "+exec", "+info", "+eval", "+evalsha", "+subscribe", "+publish", "+pubsub", "+time", "+get", "+set", "+del", "+unlink", "+exists", "+rename",
 	"+hget", "+hmget", "+hgetall", "+hset", "+hsetnx", "+hdel", "+hexists", "+hincrby", "+hkeys", "+hlen", "+hscan",
 	"+lindex", "+llen", "+lpos", "+lpush", "+lrange", "+ltrim", "+rpush", "+sadd", "+smembers", "+srem",
 	"+zadd", "+zcard", "+zcount", "+zmscore", "+zpopmax", "+zrank", "+zrange", "+zrangebylex", "+zrangebyscore", "+zrem", "+zremrangebyrank", "+zscore"}

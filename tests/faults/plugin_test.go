@@ -17,11 +17,11 @@ func TestPluginsKilled(t *testing.T) {
 	r := newRig(t)
 	r.standard("")
 	r.start(3)
-	r.produce(12 * time.Millisecond)
-	kills := 6
+	kills, pause := 6, 12*time.Millisecond
 	if long() {
-		kills = 100
+		kills, pause = 100, 40*time.Millisecond // those that die over and over are down for most of the time
 	}
+	r.produce(pause)
 	var faults []check.Fault
 	for len(faults) < kills {
 		r.more(80 + rnd.IntN(150))

@@ -117,7 +117,7 @@ func starts(h *check.History) (n int) {
 }
 
 // Row 3: stalls shorter than the lease rerun nothing. Only the starts that a worker had
-// reserved are handed back.
+// reserved, and what was handed over to it meanwhile, are handed back.
 func TestWorkerPausedWithinItsLease(t *testing.T) {
 	t.Parallel()
 	rnd := seeded(t)
