@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 func TestRestartsAreAskedForUntilTheWorkerIsGone(t *testing.T) {
@@ -71,6 +73,50 @@ func TestStatesOfHandlersAreAnnounced(t *testing.T) {
 		}
 		if _, ok := workers[0].State("webhook"); ok {
 			t.Error("a state of a handler that the worker does not have")
+		}
+	})
+}
+
+// Why a handler takes no tasks is what its worker tells, and a draining worker serves nothing.
+func TestDownReason(t *testing.T) {
+	t.Parallel()
+	died := HandlerState{Handler: "web", Processes: []ProcessState{{Phase: "failing"}}, LastError: "exited with code 3"}
+	w := Worker{
+		Slots: map[string]int{"web": 1, "echo": 1, "goes": 1, "new": 1}, Pools: []string{DefaultPool}, Down: []string{"goes", "new", "web"},
+		States: []HandlerState{died, {Handler: "echo"}, {Handler: "new", Processes: []ProcessState{{Phase: "starting"}}}},
+	}
+	for handler, want := range map[string]string{"web": "failing: exited with code 3", "new": "starting", "goes": ""} {
+		if got, down := w.DownReason(handler); got != want || !down {
+			t.Errorf("%s: %q, %v, want %q", handler, got, down, want)
+		}
+	}
+	if got, down := w.DownReason("echo"); got != "" || down {
+		t.Errorf("one that is up is down: %q", got)
+	}
+	if !w.Serves("q", DefaultPool, "echo") {
+		t.Error("it does not serve")
+	}
+	if w.Draining = true; w.Serves("q", DefaultPool, "echo") {
+		t.Error("it serves while it drains")
+	}
+}
+
+func TestWorkersOnAHost(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		ctx := context.Background()
+		if list, err := c.WorkersOn(ctx, "a"); err != nil || len(list) != 0 {
+			t.Fatal(list, err)
+		}
+		for id, host := range map[string]string{"a-1": "a", "a-2": "a", "ab-1": "ab"} {
+			w := Worker{ID: id, Host: host, PID: 7, Slots: map[string]int{"echo": 1}, Lease: time.Minute, Draining: id == "a-2"}
+			if _, err := c.Register(ctx, w); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.rdb.ZAdd(ctx, c.keys.workers(), redis.Z{Score: 1, Member: "forgotten"}) // between the list and its hash
+		list, err := c.WorkersOn(ctx, "a")
+		if err != nil || len(list) != 2 || list[0].ID != "a-1" || list[0].Draining || !list[1].Draining || list[1].PID != 7 {
+			t.Errorf("%+v %v", list, err)
 		}
 	})
 }

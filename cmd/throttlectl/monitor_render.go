@@ -82,9 +82,9 @@ func workerRows(s snapshot, width, most int) []string {
 	}
 	for _, i := range order {
 		w := s.workers[i]
-		state := "live"
+		state := workerState(w, s.at)
 		switch {
-		case !w.Live(s.at):
+		case state == "lost":
 			state = "LOST"
 		case len(w.Down) > 0:
 			state = "DOWN " + strings.Join(w.Down, ",")

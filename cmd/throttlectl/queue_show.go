@@ -182,7 +182,7 @@ func boundReason(q scheduler.Queue) string {
 // whoElse says that nobody serves the queue, and who would, or what live workers of its
 // pool do serve.
 func whoElse(q scheduler.Queue, workers []scheduler.Worker) string {
-	alive := live(workers, q.At)
+	alive := slices.DeleteFunc(live(workers, q.At), func(w scheduler.Worker) bool { return w.Draining })
 	names := handlers(alive, q.Pool)
 	switch {
 	case len(alive) == 0:

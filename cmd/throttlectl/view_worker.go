@@ -21,7 +21,8 @@ type workerView struct {
 	ConfigHash   string         `json:"config_hash"`
 	Pools        []string       `json:"pools"`
 	HandlerSlots map[string]int `json:"handler_slots"`
-	Live         bool           `json:"live"` // its lease is in force
+	Live         bool           `json:"live"`     // its lease is in force
+	Draining     bool           `json:"draining"` // it takes no more tasks
 	LeaseEndsIn  float64        `json:"lease_ends_in_seconds"`
 	HeartbeatAge float64        `json:"heartbeat_age_seconds"`
 	StartedAt    *time.Time     `json:"started_at"`
@@ -32,13 +33,24 @@ func viewWorker(w scheduler.Worker, now time.Time) workerView {
 	v := workerView{
 		ID: w.ID, Host: w.Host, PID: w.PID, Pool: strings.Join(w.Pools, ","), Pools: w.Pools, Handlers: w.Handlers(),
 		Running: w.Running, LeaseSeconds: w.Lease.Seconds(), Version: w.Version, ConfigHash: w.ConfigHash,
-		HandlerSlots: w.Slots, Live: w.LeaseEnds.After(now), LeaseEndsIn: w.LeaseEnds.Sub(now).Seconds(),
+		HandlerSlots: w.Slots, Live: w.LeaseEnds.After(now), Draining: w.Draining, LeaseEndsIn: w.LeaseEnds.Sub(now).Seconds(),
 		HeartbeatAge: age(w, now).Seconds(), StartedAt: instant(w.Started),
 	}
 	for _, n := range w.Slots {
 		v.Slots += n
 	}
 	return v
+}
+
+// workerState is "live", "draining" or "lost": its lease has ended.
+func workerState(w scheduler.Worker, now time.Time) string {
+	switch {
+	case !w.Live(now):
+		return "lost"
+	case w.Draining:
+		return "draining"
+	}
+	return "live"
 }
 
 // age is how long ago a worker was last heard of.

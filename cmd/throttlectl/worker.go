@@ -25,7 +25,8 @@ func (a *app) workerListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List workers with what they serve, run and last said",
 		Long: `Lists the workers that hold a lease, and tells whether all is well. One whose lease has
-ended is listed as lost until its tasks have been taken back.
+ended is listed as lost until its tasks have been taken back; one that is draining takes
+no more tasks.
 
 Tasks that wait and that no live worker serves are "unhealthy"; a lost worker, a plugin
 that is down and dead tasks are "degraded". --check is for scripts.`,
@@ -62,12 +63,8 @@ func (s *session) listWorkers() error {
 	}
 	rows := make([][]string, len(workers))
 	for i, w := range workers {
-		state := "live"
-		if !w.LeaseEnds.After(now) {
-			state = "lost"
-		}
 		rows[i] = []string{w.ID, w.Host, fmt.Sprint(w.PID), strings.Join(w.Pools, ","), slotsText(w), count(int64(w.Running)),
-			state, ageText(w, now), exact(w.Lease), w.Version, w.ConfigHash}
+			workerState(w, now), ageText(w, now), exact(w.Lease), w.Version, w.ConfigHash}
 	}
 	s.a.table([]string{"WORKER", "HOST", "PID", "POOL", "HANDLERS", "RUNNING", "STATE", "HEARTBEAT", "LEASE", "VERSION", "CONFIG"}, rows)
 	line, err := s.healthLine()

@@ -194,10 +194,8 @@ func (s *session) held(w scheduler.Worker, runs []scheduler.Run, now time.Time) 
 }
 
 func workerFacts(w scheduler.Worker, runs []scheduler.Run, now time.Time) [][2]string {
-	state := "live"
-	if !w.Live(now) {
-		state = "lost: its lease has ended, and its tasks are being taken back"
-	}
+	state := workerState(w, now)
+	state += map[string]string{"lost": ": its lease has ended, and its tasks are being taken back", "draining": ": it takes no more tasks"}[state]
 	queues := "all of its pools"
 	if len(w.Queues) > 0 {
 		queues = "only " + strings.Join(w.Queues, ", ")

@@ -12,6 +12,27 @@ import (
 	"github.com/throttlerd/throttlerd/runtime/config"
 )
 
+// loadSettings is loadConfig for a command that needs to know no more than where Redis is:
+// the file may be absent, and its plugins are not looked at.
+func loadSettings(c *cobra.Command, flag string) (*config.Config, error) {
+	path, chosen := config.Path(flag, nil)
+	cfg := config.Default()
+	if _, err := os.Stat(path); chosen || err == nil {
+		var diags config.Diagnostics
+		if cfg, diags = config.Load(path, config.Options{SkipPlugins: true}); diags.HasErrors() {
+			return nil, show(c, diags)
+		}
+	}
+	return cfg, override(cfg)
+}
+
+func override(cfg *config.Config) error {
+	if err := cfg.Override(config.Flags{}, nil); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
 // loadConfig reads the files, then the environment. What is wrong with them is printed
 // as diagnostics; the error then says no more.
 func loadConfig(c *cobra.Command, flag string) (*config.Config, error) {
@@ -25,10 +46,7 @@ func loadConfig(c *cobra.Command, flag string) (*config.Config, error) {
 	if err := show(c, diags); err != nil {
 		return nil, err
 	}
-	if err := cfg.Override(config.Flags{}, nil); err != nil {
-		return nil, &usageError{err}
-	}
-	return cfg, nil
+	return cfg, override(cfg)
 }
 
 // show prints diagnostics, and returns an error when there are errors among them.

@@ -32,7 +32,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		Args:          cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_ = c.Help()
-			return &usageError{errors.New("a command is needed: run, dev, validate, fmt, plugin or version")}
+			return &usageError{errors.New("a command is needed: run, dev, validate, fmt, plugin, healthcheck or version")}
 		},
 	}
 	root.SetArgs(args)
@@ -42,7 +42,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(runCommand(), devCommand(), validateCommand(), fmtCommand(), pluginCommand(), versionCommand())
+	root.AddCommand(runCommand(), devCommand(), validateCommand(), fmtCommand(), pluginCommand(), healthcheckCommand(), versionCommand())
 	checkArgs(root)
 	err := root.Execute()
 	code := exitCode(err)
