@@ -47,6 +47,8 @@ type Task struct {
 
 	internal string
 	fence    int64 // while it runs
+	now      int64 // engine time of the snapshot
+	stands   standings
 }
 
 // locate finds a task's queue and internal id by either id, without a search.
@@ -141,11 +143,12 @@ func readTask(queue, internal string, reply []any) (Task, error) {
 		t.Attempts++
 	}
 	t.SubmittedAt, _, _ = parseID(internal)
+	t.now = reply[5].(int64)
 	t.Cost, t.Costs = r.Cost, r.Costs
 	a, b := reply[2].(string), reply[3].(string)
 	switch t.State {
 	case "waiting":
-		t.stand(reply[4].(int64), reply[5].(int64), readStandings(reply[6]))
+		t.stand(reply[4].(int64), readStandings(reply[6]))
 	case "scheduled", "dead":
 		at, _ := strconv.ParseFloat(a, 64)
 		t.At = time.UnixMicro(int64(at))
@@ -160,10 +163,16 @@ func readTask(queue, internal string, reply []any) (Task, error) {
 	return t, nil
 }
 
+// maxPosition is how many tasks inspect.lua looks through for one.
+const maxPosition = 10_000
+
 // stand says when a waiting task, with so many before it, can start.
-func (t *Task) stand(position, now int64, s standings) {
-	t.Position = position
-	start, binding := s.bind(now, max(position, 0), t.Cost, t.Costs, t.Key)
+func (t *Task) stand(position int64, s standings) {
+	t.Position, t.stands = position, s
+	if position < 0 {
+		position = maxPosition
+	}
+	start, binding := s.bind(t.now, position, t.Cost, t.Costs, t.Key)
 	if t.Binding = binding; s.held == "" && start != ratelimit.Never {
 		t.EarliestStart = time.UnixMicro(start).UTC()
 	}

@@ -45,14 +45,19 @@ func bindingText(b *scheduler.Binding, now time.Time) string {
 	case "never":
 		return fmt.Sprintf("%s: needs %s, which is above its capacity", b.Limit, plural(b.Need, "token"))
 	}
-	unit, those := "token", ""
-	if b.Why == "concurrency" {
-		unit = "place"
-	}
+	unit, those := bindingUnit(b), ""
 	if b.Have >= b.Need {
 		those = " for those before it"
 	}
 	return fmt.Sprintf("%s: needs %s, has %s%s%s", b.Limit, plural(b.Need, unit), count(b.Have), those, next)
+}
+
+// bindingUnit is what a limit has too few of.
+func bindingUnit(b *scheduler.Binding) string {
+	if b.Why == "concurrency" || b.Why == "turn" {
+		return "place"
+	}
+	return "token"
 }
 
 // bindingBrief is bindingText in a few letters, for a column: "rate 3s" of a queue's own,

@@ -40,7 +40,7 @@ func TestMistakes(t *testing.T) {
 		{"queue lst", 2, "usage", `did you mean "list"?`},
 		{"doctor", 2, "usage", "unknown command"},
 		{"dead", 2, "usage", "delete|list|retry"},
-		{"task explain x", 2, "usage", "unknown command"},
+		{"task explian x", 2, "usage", `did you mean "explain"?`},
 		{"help frob", 2, "usage", `no command "frob"`},
 		{"completion tcsh", 2, "usage", "unknown command"},
 		{"completion bash x", 2, "usage", "too many arguments"},

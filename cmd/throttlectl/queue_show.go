@@ -145,7 +145,11 @@ func reason(q scheduler.Queue, workers []scheduler.Worker) string {
 	case q.Held == "damaged":
 		return fmt.Sprintf("%s: the rate that Redis holds for the queue cannot be read, so nothing of it starts. Set it: throttlectl queue update %s --rate RATE", waits, q.Name)
 	case len(ws) == 0:
-		return fmt.Sprintf("%s: %s", waits, whoElse(q, workers))
+		why, command := whoElse(q, workers)
+		if command != "" {
+			why += ". Start one with: " + command
+		}
+		return fmt.Sprintf("%s: %s", waits, why)
 	case !q.FrozenUntil.IsZero():
 		return fmt.Sprintf("%s: the upstream said slow down; tasks start again in %s.", waits, span(q.FrozenUntil.Sub(q.At)))
 	case q.Waiting == 0 && q.Scheduled > 0:
@@ -179,18 +183,18 @@ func boundReason(q scheduler.Queue) string {
 	return why + "."
 }
 
-// whoElse says that nobody serves the queue, and who would, or what live workers of its
-// pool do serve.
-func whoElse(q scheduler.Queue, workers []scheduler.Worker) string {
+// whoElse says that nobody serves the queue, and what live workers of its pool do serve; or
+// the command that starts one, where there is none.
+func whoElse(q scheduler.Queue, workers []scheduler.Worker) (why, command string) {
 	alive := slices.DeleteFunc(live(workers, q.At), func(w scheduler.Worker) bool { return w.Draining })
 	names := handlers(alive, q.Pool)
 	switch {
 	case len(alive) == 0:
-		return nobody(q.Pool, q.Handler) + "; no worker is alive. Start one with: " + runPool(q.Pool)
+		return nobody(q.Pool, q.Handler) + "; no worker is alive", runPool(q.Pool)
 	case len(names) == 0:
-		return fmt.Sprintf("no live worker serves pool %q. Start one with: %s", q.Pool, runPool(q.Pool))
+		return fmt.Sprintf("no live worker serves pool %q", q.Pool), runPool(q.Pool)
 	}
-	return nobody(q.Pool, q.Handler) + fmt.Sprintf(". Live workers of pool %q serve: %s%s.", q.Pool, strings.Join(names, ", "), didYouMean(q.Handler, names))
+	return nobody(q.Pool, q.Handler) + fmt.Sprintf(". Live workers of pool %q serve: %s%s.", q.Pool, strings.Join(names, ", "), didYouMean(q.Handler, names)), ""
 }
 
 // runPool is the command that starts a worker of a pool.
