@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -104,60 +101,6 @@ func (c *Client) WaitReady(ctx context.Context) error {
 			pause = min(2*pause, 500*time.Millisecond)
 		}
 	}
-}
-
-// Warnings tells what in the server's settings endangers acknowledged tasks. What
-// cannot be read (no right to, or not a Redis proper) is said to be unknown.
-func (c *Client) Warnings(ctx context.Context) ([]string, error) {
-	cluster, ok := c.rdb.(*redis.ClusterClient)
-	if !ok {
-		return warnings(ctx, c.rdb)
-	}
-	var mu sync.Mutex
-	var out []string
-	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-		list, err := warnings(ctx, node)
-		mu.Lock()
-		defer mu.Unlock()
-		for _, w := range list {
-			if !slices.Contains(out, w) {
-				out = append(out, w)
-			}
-		}
-		return err
-	})
-	return out, redisError(err)
-}
-
-// warnings are those of one server.
-func warnings(ctx context.Context, rdb redis.Cmdable) ([]string, error) {
-	info, err := rdb.Info(ctx, "persistence", "memory").Result()
-	if err != nil {
-		if redisError(err) != err {
-			return nil, redisError(err)
-		}
-		return []string{"persistence of Redis is unknown: INFO is refused"}, nil
-	}
-	var out []string
-	switch infoField(info, "aof_enabled") {
-	case "0":
-		out = append(out, "Redis keeps no append-only file: a crash of it loses acknowledged tasks; set appendonly yes")
-	case "":
-		out = append(out, "persistence of Redis is unknown")
-	}
-	if p := infoField(info, "maxmemory_policy"); p != "" && p != "noeviction" {
-		out = append(out, fmt.Sprintf("Redis may evict tasks (maxmemory-policy %s): set it to noeviction", p))
-	}
-	return out, nil
-}
-
-func infoField(info, name string) string {
-	for line := range strings.Lines(info) {
-		if v, ok := strings.CutPrefix(line, name+":"); ok {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
 }
 
 func (c *Client) run(ctx context.Context, s *script, args ...any) ([]any, error) {

@@ -3,6 +3,8 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -53,21 +55,50 @@ func (c *Client) Queue(ctx context.Context, name string) (Queue, error) {
 
 // Queues returns all queues by name, read in pages, each page at one instant.
 func (c *Client) Queues(ctx context.Context) ([]Queue, error) {
-	var out []Queue
-	from := "-"
-	for {
-		names, err := c.rdb.ZRangeByLex(ctx, c.keys.queues(), &redis.ZRangeBy{Min: from, Max: "+", Count: queuePage}).Result()
-		if err != nil {
-			return nil, fmt.Errorf("list queues: %w", redisError(err))
-		}
-		if len(names) == 0 {
-			return out, nil
-		}
+	out, _, err := c.QueuesUpTo(ctx, math.MaxInt)
+	return out, err
+}
+
+// QueuesUpTo is Queues for the first so many; more tells whether there are others.
+func (c *Client) QueuesUpTo(ctx context.Context, most int) (list []Queue, more bool, err error) {
+	more, err = c.pages(ctx, c.keys.queues(), "queues", most, func(names []string) error {
 		page, err := c.show(ctx, names...)
+		list = append(list, page...)
+		return err
+	})
+	return list, more, err
+}
+
+// QueuesByName returns, of these queues, those that there are.
+func (c *Client) QueuesByName(ctx context.Context, names ...string) (list []Queue, err error) {
+	for page := range slices.Chunk(names, queuePage) {
+		queues, err := c.show(ctx, page...)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, page...)
+		list = append(list, queues...)
+	}
+	return list, nil
+}
+
+// pages calls f with the names in a set, a page at a time, until there are no more or most
+// have come.
+func (c *Client) pages(ctx context.Context, key, what string, most int, f func(names []string) error) (more bool, err error) {
+	for from := "-"; ; {
+		names, err := c.rdb.ZRangeByLex(ctx, key, &redis.ZRangeBy{Min: from, Max: "+", Count: queuePage}).Result()
+		if err != nil {
+			return false, fmt.Errorf("list %s: %w", what, redisError(err))
+		}
+		if len(names) > most {
+			names, more = names[:most], true
+		}
+		if len(names) == 0 {
+			return more, nil
+		}
+		if err := f(names); err != nil || more {
+			return more, err
+		}
+		most -= len(names)
 		from = "(" + names[len(names)-1]
 	}
 }

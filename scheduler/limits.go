@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -14,23 +15,30 @@ import (
 
 // Limits returns all named limits by name, read in pages, each at one instant.
 func (c *Client) Limits(ctx context.Context) ([]Limit, error) {
-	var out []Limit
-	from := "-"
-	for {
-		names, err := c.rdb.ZRangeByLex(ctx, c.keys.limits(), &redis.ZRangeBy{Min: from, Max: "+", Count: 100}).Result()
-		if err != nil {
-			return nil, fmt.Errorf("list limits: %w", redisError(err))
-		}
-		if len(names) == 0 {
-			return out, nil
-		}
+	out, _, err := c.LimitsUpTo(ctx, math.MaxInt)
+	return out, err
+}
+
+// LimitsUpTo is Limits for the first so many; more tells whether there are others.
+func (c *Client) LimitsUpTo(ctx context.Context, most int) (list []Limit, more bool, err error) {
+	more, err = c.pages(ctx, c.keys.limits(), "limits", most, func(names []string) error {
 		page, err := c.peekLimits(ctx, names...)
+		list = append(list, page...)
+		return err
+	})
+	return list, more, err
+}
+
+// LimitsByName returns, of these limits, those that there are.
+func (c *Client) LimitsByName(ctx context.Context, names ...string) (list []Limit, err error) {
+	for page := range slices.Chunk(names, queuePage) {
+		limits, err := c.peekLimits(ctx, page...)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, page...)
-		from = "(" + names[len(names)-1]
+		list = append(list, limits...)
 	}
+	return list, nil
 }
 
 // Limit returns one named limit; an unknown name is a *NotFoundError of kind "limit".

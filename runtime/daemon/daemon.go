@@ -14,6 +14,7 @@ import (
 
 	"github.com/throttlerd/throttlerd/runtime"
 	"github.com/throttlerd/throttlerd/runtime/config"
+	"github.com/throttlerd/throttlerd/runtime/declaration"
 	"github.com/throttlerd/throttlerd/runtime/pluginhost"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
@@ -67,7 +68,7 @@ func Run(ctx context.Context, o Options) error {
 		Lease: o.Config.Lease, Lookahead: lookahead(o.Config), DrainTimeout: o.Config.DrainTimeout, Hurry: o.Hurry,
 		Version: o.Version, ConfigHash: o.Config.Hash(), Log: o.Log, Ready: o.Ready,
 		Start: func(ctx context.Context) error {
-			return client.Apply(ctx, Declaration(o.Config))
+			return client.Apply(ctx, declaration.Of(o.Config))
 		},
 	})
 	if err != nil {

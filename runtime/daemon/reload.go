@@ -8,6 +8,7 @@ import (
 
 	"github.com/throttlerd/throttlerd/runtime"
 	"github.com/throttlerd/throttlerd/runtime/config"
+	"github.com/throttlerd/throttlerd/runtime/declaration"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
@@ -37,7 +38,7 @@ func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o 
 		}
 		retry = nil
 		var away *scheduler.UnreachableError
-		switch err := client.Apply(ctx, Declaration(next)); {
+		switch err := client.Apply(ctx, declaration.Of(next)); {
 		case err == nil:
 			o.Log.Info("reloaded", "queues", len(next.Queues), "limits", len(next.Limits), "config_hash", next.Hash())
 			w.SetConfigHash(next.Hash())

@@ -1,4 +1,4 @@
-package daemon
+package declaration
 
 import (
 	"os"
@@ -77,7 +77,7 @@ queue "turns" {
 }
 `
 
-func TestDeclaration(t *testing.T) {
+func TestOf(t *testing.T) {
 	rates := func(s string) ratelimit.Rates {
 		rs, err := ratelimit.ParseRates(s)
 		if err != nil {
@@ -112,20 +112,20 @@ func TestDeclaration(t *testing.T) {
 			},
 		},
 	}
-	if got := Declaration(mustLoad(t, everything)); !reflect.DeepEqual(got, want) {
+	if got := Of(mustLoad(t, everything)); !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
 }
 
-// FuzzDeclaration: what the language lets through, the scheduler takes.
-func FuzzDeclaration(f *testing.F) {
+// FuzzOf: what the language lets through, the scheduler takes.
+func FuzzOf(f *testing.F) {
 	f.Add(everything)
 	f.Fuzz(func(t *testing.T, src string) {
 		c, diags := load(t, src)
 		if diags.HasErrors() {
 			return
 		}
-		d := Declaration(c)
+		d := Of(c)
 		for name, spec := range d.Queues {
 			if err := spec.Validate(); err != nil {
 				t.Errorf("queue %q: %v", name, err)
@@ -139,30 +139,4 @@ func FuzzDeclaration(f *testing.F) {
 			}
 		}
 	})
-}
-
-// A reload applies what differs in queues and limits; the rest needs a restart.
-func TestSameWorker(t *testing.T) {
-	old := mustLoad(t, everything)
-	one := "handler \"echo\" {\n}\n"
-	for block, same := range map[string]bool{
-		`env = { A = "1" }`: true, `args = ["-v"]`: true, `config { sleep = "1s" }`: true, `plugin = "webhook"`: true,
-		`instances = 2`: false, `concurrency = 3`: false, `max_crashes = 9`: false, "}\nhandler \"new\" {": false,
-	} {
-		if got := sameWorker(mustLoad(t, one), mustLoad(t, "handler \"echo\" {\n"+block+"\n}\n")); got != same {
-			t.Errorf("%v for %q", got, block)
-		}
-	}
-	for src, same := range map[string]bool{
-		everything: true,
-		everything + `limit "new" { rate = "1/1s" }`:       true,
-		everything + `queue "new" { limits = ["github"] }`: true,
-		everything + `lease = "2s"`:                        false,
-		everything + `concurrency = 12`:                    false,
-		everything + `plugin_dir = "elsewhere"`:            true,
-	} {
-		if got := sameWorker(old, mustLoad(t, src)); got != same {
-			t.Errorf("%v for %q", got, src[len(everything):])
-		}
-	}
 }

@@ -1,12 +1,14 @@
-package daemon
+// Package declaration says in the scheduler's terms what a configuration declares. It knows
+// no Redis and no plugins, so that throttlectl may use it too.
+package declaration
 
 import (
 	"github.com/throttlerd/throttlerd/runtime/config"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
-// Declaration is what the files declare, in the scheduler's terms.
-func Declaration(c *config.Config) scheduler.Declaration {
+// Of is what the files declare.
+func Of(c *config.Config) scheduler.Declaration {
 	d := scheduler.Declaration{
 		Owner:  c.Owner,
 		Queues: make(map[string]scheduler.QueueSpec),

@@ -1,0 +1,111 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/throttlerd/throttlerd/tests/redistest"
+)
+
+// What a server says of itself, and what Warnings makes of it.
+func TestServers(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, s := range []struct {
+		name string
+		opts []redistest.Option
+		user string
+		want Server
+		warn []string
+	}{
+		{"by default", nil, "", Server{Role: "master", AppendOnly: "0", Policy: "noeviction"}, []string{"keeps no append-only file"}},
+		{"well set up", []redistest.Option{redistest.WithAOF()}, "", Server{Role: "master", AppendOnly: "1", Policy: "noeviction"}, nil},
+		{"may evict", []redistest.Option{redistest.WithAOF(), redistest.WithArgs("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")}, "",
+			Server{Role: "master", AppendOnly: "1", Policy: "allkeys-lru", MaxMemory: 100 << 20}, []string{"may evict tasks (maxmemory-policy allkeys-lru)"}},
+		{"may not be asked", []redistest.Option{redistest.WithUser("u", "on", "nopass", "~*", "+@all", "-info")}, "u", Server{}, []string{"INFO is refused"}},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			o := &redis.Options{Network: "unix", Addr: redistest.Start(t, s.opts...).Socket(), Username: s.user, MaxRetries: -1, DisableIdentity: true}
+			if s.user != "" {
+				o.Password = "any"
+			}
+			rdb := redis.NewClient(o)
+			t.Cleanup(func() { rdb.Close() })
+			c, err := New(rdb, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			list, err := c.Servers(ctx)
+			if err != nil || len(list) != 1 {
+				t.Fatal(list, err)
+			}
+			got := list[0]
+			if (got.Refused != nil) != (s.user != "") || (got.Version == "") != (s.user != "") || (got.Memory == 0) != (s.user != "") {
+				t.Errorf("%+v", got)
+			}
+			got.Refused, got.Version, got.Memory = nil, "", 0
+			if got != s.want {
+				t.Errorf("%+v, want %+v", got, s.want)
+			}
+			warnings, err := c.Warnings(ctx)
+			if err != nil || len(warnings) != len(s.warn) || len(warnings) == 1 && !strings.Contains(warnings[0], s.warn[0]) {
+				t.Errorf("%q %v", warnings, err)
+			}
+		})
+	}
+}
+
+func TestClockOfRedis(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		clock, err := c.Clock(context.Background())
+		if err != nil || clock.Ahead.Abs() > time.Second || clock.Latency <= 0 || clock.Latency > time.Second {
+			t.Errorf("%+v %v", clock, err)
+		}
+	})
+}
+
+func TestFirstQueuesAndLimits(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		ctx := context.Background()
+		var names []string
+		for i := range queuePage + 5 {
+			name := fmt.Sprintf("q%03d", i)
+			newQueue(t, c, name, "")
+			newLimit(t, c, name, "1/1s", 0)
+			names = append(names, name)
+		}
+		for _, most := range []int{0, 1, queuePage - 1, queuePage, queuePage + 1, queuePage + 5, 1 << 20} {
+			queues, moreQueues, err := c.QueuesUpTo(ctx, most)
+			if err != nil {
+				t.Fatal(err)
+			}
+			limits, moreLimits, err := c.LimitsUpTo(ctx, most)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := min(most, len(names))
+			if len(queues) != n || len(limits) != n || n > 0 && (queues[n-1].Name != names[n-1] || limits[n-1].Name != names[n-1]) {
+				t.Errorf("the first %d: %d queues, %d limits", most, len(queues), len(limits))
+			}
+			if more := most < len(names); moreQueues != more || moreLimits != more {
+				t.Errorf("the first %d: more %v, %v", most, moreQueues, moreLimits)
+			}
+		}
+		asked := append(slices.Clone(names), "nosuch")
+		queues, err := c.QueuesByName(ctx, asked...)
+		if err != nil || len(queues) != len(names) {
+			t.Errorf("%d queues, %v", len(queues), err)
+		}
+		limits, err := c.LimitsByName(ctx, asked...)
+		if err != nil || len(limits) != len(names) {
+			t.Errorf("%d limits, %v", len(limits), err)
+		}
+	})
+}
