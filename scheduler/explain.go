@@ -19,6 +19,7 @@ const (
 	ReasonDamaged     = "damaged"     // the queue's rates cannot be read
 	ReasonNoWorker    = "no_worker"   // no live worker serves the queue
 	ReasonPluginDown  = "plugin_down" // on all that do
+	ReasonNoLimit     = "no_limit"    // its queue names one that is not there
 	ReasonNever       = "never"       // it costs more than a limit can hold
 	ReasonFrozen      = "frozen"      // an upstream said slow down
 	ReasonConcurrency = "concurrency" // all places of the queue or of a limit are taken
@@ -44,6 +45,7 @@ type Explanation struct {
 	Workers []Worker // all that are known; not read for a task that has ended
 	Reason  string
 	Binding *Binding // the limit that the reason is about; nil where it is about none
+	NoLimit string   // the name of the limit that is not there
 	// Earliest is the instant before which the task does not start, as far as that is known.
 	// Latest is the one by which it does when what RestsOn says holds. Both are zero where
 	// no instant is known.
@@ -92,7 +94,11 @@ func (e *Explanation) decide() {
 	t := &e.Task
 	switch t.State {
 	case "waiting":
-		if e.Reason = e.unserved(); e.Reason == "" {
+		e.Reason = e.unserved()
+		if e.NoLimit = t.noLimit(e.Queue.Limits); e.Reason == "" && e.NoLimit != "" {
+			e.Reason = ReasonNoLimit
+		}
+		if e.Reason == "" {
 			e.Reason, e.Binding = t.heldUp()
 			e.Earliest = t.EarliestStart
 		}
@@ -153,6 +159,16 @@ func (e *Explanation) Holder() (Worker, bool) {
 		return Worker{}, false
 	}
 	return e.Workers[i], true
+}
+
+// noLimit is the first of the limits that was not there; "" where all were.
+func (t *Task) noLimit(limits []string) string {
+	for _, name := range limits {
+		if !slices.ContainsFunc(t.stands.list, func(l standing) bool { return l.name == name }) {
+			return name
+		}
+	}
+	return ""
 }
 
 // heldUp is what holds a waiting task up in a queue that is served.

@@ -34,11 +34,11 @@ func TestMistakes(t *testing.T) {
 		word string
 		says string
 	}{
-		{"", 2, "usage", "a command is needed: throttlectl completion|dead|handler|limit|monitor|queue|submit|task|version|worker"},
+		{"", 2, "usage", "a command is needed: throttlectl completion|dead|doctor|handler|limit|monitor|queue|submit|task|version|worker"},
 		{"quue", 2, "usage", `unknown command "quue" for "throttlectl"; did you mean "queue"?`},
 		{"queue", 2, "usage", "create|list|pause"},
 		{"queue lst", 2, "usage", `did you mean "list"?`},
-		{"doctor", 2, "usage", "unknown command"},
+		{"doctro", 2, "usage", `did you mean "doctor"?`},
 		{"dead", 2, "usage", "delete|list|retry"},
 		{"task explian x", 2, "usage", `did you mean "explain"?`},
 		{"help frob", 2, "usage", `no command "frob"`},

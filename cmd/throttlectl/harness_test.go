@@ -36,9 +36,9 @@ type bench struct {
 	server *redistest.Server
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T, opts ...redistest.Option) *bench {
 	t.Helper()
-	server := redistest.Start(t)
+	server := redistest.Start(t, opts...)
 	rdb := server.Client()
 	t.Cleanup(func() { rdb.Close() })
 	c, err := scheduler.New(rdb, scheduler.Options{})

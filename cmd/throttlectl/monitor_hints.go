@@ -6,18 +6,28 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/throttlerd/throttlerd/scheduler"
 )
+
+// hint is something to see to.
+type hint struct {
+	found string
+	joint string // between both, in one line
+	right string // what would be right, or what to type; "" where it passes by itself
+	grave bool   // tasks wait that nobody would run
+}
+
+func (h hint) String() string { return h.found + h.joint + h.right }
 
 // hints say in words what to see to, what matters most first.
 func (s *snapshot) hints() []string {
 	var out []string
-	for _, f := range []func(*snapshot) []string{
+	for _, f := range []func(*snapshot) []hint{
 		(*snapshot).hintUnserved, (*snapshot).hintDown, (*snapshot).hintFull, (*snapshot).hintLost,
 		(*snapshot).hintHeld, (*snapshot).hintFrozen, (*snapshot).hintFrozenLimits, (*snapshot).hintNever, (*snapshot).hintDead,
 	} {
-		out = append(out, f(s)...)
+		for _, h := range f(s) {
+			out = append(out, h.String())
+		}
 	}
 	return out
 }
@@ -45,7 +55,7 @@ func waitOf(n int64) string {
 	return plural(n, "task") + map[bool]string{true: " waits", false: " wait"}[n == 1]
 }
 
-func (s *snapshot) hintUnserved() (out []string) {
+func (s *snapshot) hintUnserved() (out []hint) {
 	type place struct{ pool, handler string }
 	by := map[place]*crowd{}
 	for i := range s.queues {
@@ -58,21 +68,20 @@ func (s *snapshot) hintUnserved() (out []string) {
 		}
 	}
 	for p, c := range by {
-		start := "throttlerd run"
-		if p.pool != scheduler.DefaultPool {
-			start += " --pool " + p.pool
-		}
-		out = append(out, fmt.Sprintf("%s, and %s in %s; start one: %s", nobody(p.pool, p.handler), waitOf(c.waiting), c, start))
+		out = append(out, hint{fmt.Sprintf("%s, and %s in %s", nobody(p.pool, p.handler), waitOf(c.waiting), c), "; ", "start one: " + runPool(p.pool), true})
 	}
-	slices.Sort(out)
+	slices.SortFunc(out, func(a, b hint) int { return strings.Compare(a.found, b.found) })
 	return out
 }
 
-func (s *snapshot) hintDown() (out []string) {
-	by := map[string][]string{}
+func (s *snapshot) hintDown() (out []hint) {
+	by, why := map[string][]string{}, map[string]string{}
 	for _, w := range live(s.workers, s.at) {
 		for _, h := range w.Down {
 			by[h] = append(by[h], w.ID)
+			if reason, _ := w.DownReason(h); reason != "" {
+				why[h] = " (" + brief(reason) + ")"
+			}
 		}
 	}
 	for _, h := range slices.Sorted(maps.Keys(by)) {
@@ -82,16 +91,16 @@ func (s *snapshot) hintDown() (out []string) {
 				c.add(q)
 			}
 		}
-		line := fmt.Sprintf("handler %q is down on %s: throttlectl handler show %[1]s", h, some(by[h]))
+		found := fmt.Sprintf("handler %q is down on %s%s", h, some(by[h]), why[h])
 		if c.waiting > 0 {
-			line += fmt.Sprintf("; %s in %s", waitOf(c.waiting), &c)
+			found += fmt.Sprintf(", and %s in %s", waitOf(c.waiting), &c)
 		}
-		out = append(out, line)
+		out = append(out, hint{found, ": ", "throttlectl handler show " + h, c.waiting > 0})
 	}
 	return out
 }
 
-func (s *snapshot) hintFull() (out []string) {
+func (s *snapshot) hintFull() (out []hint) {
 	by := map[string]*crowd{}
 	for i := range s.queues {
 		if q := &s.queues[i]; q.starved() {
@@ -102,22 +111,22 @@ func (s *snapshot) hintFull() (out []string) {
 		}
 	}
 	for _, h := range slices.Sorted(maps.Keys(by)) {
-		out = append(out, fmt.Sprintf("all slots of handler %q are taken, and %s in %s while tokens go unused; raise its concurrency, or start another worker",
-			h, waitOf(by[h].waiting), by[h]))
+		out = append(out, hint{fmt.Sprintf("all slots of handler %q are taken, and %s in %s while tokens go unused", h, waitOf(by[h].waiting), by[h]), "; ",
+			"raise its concurrency, or start another worker", false})
 	}
 	return out
 }
 
-func (s *snapshot) hintLost() (out []string) {
+func (s *snapshot) hintLost() (out []hint) {
 	for _, w := range s.workers {
 		if !w.Live(s.at) {
-			out = append(out, fmt.Sprintf("worker %s was last heard of %s ago and has lost its lease; its tasks are taken back", w.ID, span(age(w, s.at).Round(time.Second))))
+			out = append(out, hint{found: fmt.Sprintf("worker %s was last heard of %s ago and has lost its lease; its tasks are taken back", w.ID, span(age(w, s.at).Round(time.Second)))})
 		}
 	}
 	return out
 }
 
-func (s *snapshot) hintHeld() (out []string) {
+func (s *snapshot) hintHeld() (out []hint) {
 	for _, held := range []struct{ word, does string }{
 		{"paused", "throttlectl queue resume"},
 		{"undeclared", "declare them again, or: throttlectl queue remove --force"},
@@ -130,13 +139,13 @@ func (s *snapshot) hintHeld() (out []string) {
 			}
 		}
 		if c.waiting > 0 {
-			out = append(out, fmt.Sprintf("%s in %s queues: %s; %s", waitOf(c.waiting), held.word, &c, held.does))
+			out = append(out, hint{fmt.Sprintf("%s in %s queues: %s", waitOf(c.waiting), held.word, &c), "; ", held.does, held.word == "damaged"})
 		}
 	}
 	return out
 }
 
-func (s *snapshot) hintFrozen() []string {
+func (s *snapshot) hintFrozen() []hint {
 	var c crowd
 	var longest time.Duration
 	for i := range s.queues {
@@ -148,24 +157,24 @@ func (s *snapshot) hintFrozen() []string {
 	if len(c.names) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("upstream said slow down: %s frozen, for up to %s", &c, span(longest.Round(time.Second)))}
+	return []hint{{found: fmt.Sprintf("upstream said slow down: %s frozen, for up to %s", &c, span(longest.Round(time.Second)))}}
 }
 
 // hintFrozenLimits are the named limits and keys at which queues wait for the end of a
 // freeze.
-func (s *snapshot) hintFrozenLimits() (out []string) {
+func (s *snapshot) hintFrozenLimits() (out []hint) {
 	by, longest := s.bound(func(q *sampled) bool { return q.Binding.Why == "frozen" && q.FrozenUntil.IsZero() })
 	for _, limit := range slices.Sorted(maps.Keys(by)) {
-		out = append(out, fmt.Sprintf("upstream said slow down: %s frozen, for up to %s, and %s in %s",
-			safe(limit), span(longest[limit].Round(time.Second)), waitOf(by[limit].waiting), by[limit]))
+		out = append(out, hint{found: fmt.Sprintf("upstream said slow down: %s frozen, for up to %s, and %s in %s",
+			safe(limit), span(longest[limit].Round(time.Second)), waitOf(by[limit].waiting), by[limit])})
 	}
 	return out
 }
 
-func (s *snapshot) hintNever() (out []string) {
+func (s *snapshot) hintNever() (out []hint) {
 	by, _ := s.bound(func(q *sampled) bool { return q.Binding.Why == "never" })
 	for _, limit := range slices.Sorted(maps.Keys(by)) {
-		out = append(out, fmt.Sprintf("the next task of %s costs more than the capacity of %s; raise its burst, or cancel the task", by[limit], safe(limit)))
+		out = append(out, hint{fmt.Sprintf("the next task of %s costs more than the capacity of %s", by[limit], safe(limit)), "; ", "raise its burst, or cancel the task", false})
 	}
 	return out
 }
@@ -188,7 +197,7 @@ func (s *snapshot) bound(of func(*sampled) bool) (by map[string]*crowd, longest 
 	return by, longest
 }
 
-func (s *snapshot) hintDead() []string {
+func (s *snapshot) hintDead() []hint {
 	var c crowd
 	var dead int64
 	for i := range s.queues {
@@ -200,5 +209,5 @@ func (s *snapshot) hintDead() []string {
 	if dead == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s in %s: throttlectl dead list", plural(dead, "dead task"), &c)}
+	return []hint{{fmt.Sprintf("%s in %s", plural(dead, "dead task"), &c), ": ", "throttlectl dead list", false}}
 }

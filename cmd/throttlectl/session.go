@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/throttlerd/throttlerd/runtime/config"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
@@ -34,6 +35,22 @@ func (a *app) connected(f func(s *session) error) error {
 	if err != nil {
 		return err
 	}
+	return a.dialed(cfg, func(s *session) error {
+		if err := s.wait(cfg.Redis.Where()); err != nil {
+			return err
+		}
+		if err := f(s); err != nil {
+			if expired(s.ctx, err) {
+				return &timeoutError{a.timeout, err}
+			}
+			return err
+		}
+		return nil
+	})
+}
+
+// dialed runs f with a Redis that may not answer.
+func (a *app) dialed(cfg *config.Config, f func(s *session) error) error {
 	rdb, err := scheduler.Dial(redisOptions(cfg.Redis))
 	if err != nil {
 		return &payloadError{err} // the address has been checked: it is a file of the tls block
@@ -46,16 +63,7 @@ func (a *app) connected(f func(s *session) error) error {
 	s := &session{Client: client, rdb: rdb, a: a, cancel: func() {}}
 	s.restart()
 	defer func() { s.cancel() }()
-	if err := s.wait(cfg.Redis.Where()); err != nil {
-		return err
-	}
-	if err := f(s); err != nil {
-		if expired(s.ctx, err) {
-			return &timeoutError{a.timeout, err}
-		}
-		return err
-	}
-	return nil
+	return f(s)
 }
 
 // restart gives the command its time anew: while a person thinks, it does not pass.

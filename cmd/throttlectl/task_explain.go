@@ -17,10 +17,10 @@ func (a *app) taskExplainCommand() *cobra.Command {
 		Long: `Says in one word and one sentence why a task does not run, what it needs and what there
 is, when it may start and what that rests on, and what to type.
 
-Waiting: paused, undeclared, damaged (its queue is held); no_worker, plugin_down, no_slots
-(nobody can run it); rate, limit, key, concurrency, frozen, never (a limit has no room for
-it); behind (others are before it), ready. Else scheduled, reserved (for an instant that is
-about to come), running, worker_lost, done, dead, cancelled, expired.`,
+Waiting: paused, undeclared, damaged, no_limit (its queue cannot start anything); no_worker,
+plugin_down, no_slots (nobody can run it); rate, limit, key, concurrency, frozen, never (a
+limit has no room for it); behind (others are before it), ready. Else scheduled, reserved
+(for an instant that is about to come), running, worker_lost, done, dead, cancelled, expired.`,
 		Example: `  throttlectl task explain order-4711
   throttlectl task explain order-4711 --json | jq -r .reason`,
 		Args: cobra.ExactArgs(1),
@@ -147,6 +147,8 @@ func unservedText(e scheduler.Explanation, reason string) string {
 		return fmt.Sprintf("the file of owner %q does not declare its queue any more", q.Owner)
 	case scheduler.ReasonDamaged:
 		return "the rate that Redis holds for its queue cannot be read"
+	case scheduler.ReasonNoLimit:
+		return fmt.Sprintf("its queue names limit %q, which is not there", e.NoLimit)
 	case scheduler.ReasonNoWorker:
 		why, _ := whoElse(q, e.Workers)
 		return why
@@ -188,6 +190,8 @@ func steps(e scheduler.Explanation) (out []step) {
 		add("To let go of the queue and its tasks, unless a file declares it again", "queue remove %s --force", q.Name)
 	case scheduler.ReasonDamaged:
 		add("To set the rate", "queue update %s --rate RATE", q.Name)
+	case scheduler.ReasonNoLimit:
+		add("To make it", "limit set %s --rate RATE", e.NoLimit)
 	case scheduler.ReasonNoWorker:
 		if _, command := whoElse(q, e.Workers); command != "" {
 			return append(out, step{"To start a worker", command})

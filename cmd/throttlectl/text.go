@@ -14,11 +14,15 @@ import (
 	"github.com/throttlerd/throttlerd/ratelimit"
 )
 
-// table prints rows under a header, all columns as wide as their widest cell.
+// table prints rows under a header, if there is one, all columns as wide as their widest
+// cell.
 func (a *app) table(header []string, rows [][]string) {
 	var text bytes.Buffer
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{header}, rows...) {
+	if header != nil {
+		rows = append([][]string{header}, rows...)
+	}
+	for _, row := range rows {
 		for _, cell := range row {
 			fmt.Fprint(w, safe(cell), "\t")
 		}

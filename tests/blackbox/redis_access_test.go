@@ -330,6 +330,8 @@ func (a accessRun) verbs() {
 		{"submit", "mine", "--file", lines},
 		{"task", "list", "-q", "mine"},
 		{"task", "show", "own"},
+		{"task", "explain", "own"},
+		{"doctor"},
 		{"task", "cancel", "own"},
 		{"task", "retry", "later"},
 		{"queue", "list"},
