@@ -94,7 +94,7 @@ func (e *Explanation) decide() {
 	t := &e.Task
 	switch t.State {
 	case "waiting":
-		e.Reason = e.unserved()
+		e.Reason = e.Unserved()
 		if e.NoLimit = t.noLimit(e.Queue.Limits); e.Reason == "" && e.NoLimit != "" {
 			e.Reason = ReasonNoLimit
 		}
@@ -110,7 +110,7 @@ func (e *Explanation) decide() {
 		if t.At.After(e.At) {
 			return
 		}
-		if e.Reason = e.unserved(); e.Reason == "" { // it waits from the next look at its queue on
+		if e.Reason = e.Unserved(); e.Reason == "" { // it waits from the next look at its queue on
 			e.Reason = ReasonReady
 		}
 		e.Earliest = time.Time{}
@@ -128,8 +128,9 @@ func (e *Explanation) decide() {
 	}
 }
 
-// unserved is why nothing of the queue starts, whatever the task; "" when that is not so.
-func (e *Explanation) unserved() string {
+// Unserved is the reason why nothing of the task's queue starts, whatever the task; "" where
+// there is none. It may come on top of ReasonScheduled.
+func (e *Explanation) Unserved() string {
 	serving := e.Serving()
 	switch {
 	case e.Queue.Held != "":
@@ -141,10 +142,6 @@ func (e *Explanation) unserved() string {
 	}
 	return ""
 }
-
-// Unserved is the reason why nothing of the queue of a task that is scheduled would start
-// if its instant had come; "" where there is none.
-func (e *Explanation) Unserved() string { return e.unserved() }
 
 // Serving are the live workers that serve the task's queue.
 func (e *Explanation) Serving() []Worker {

@@ -128,7 +128,7 @@ func waitsFor(e scheduler.Explanation) string {
 	switch {
 	case e.Reason == scheduler.ReasonNoSlots:
 		ws := e.Serving()
-		return fmt.Sprintf("it may start, but all %s of handler %q on %s are taken", plural(slots(ws, e.Queue.Handler), "slot"), e.Queue.Handler, plural(int64(len(ws)), "live worker"))
+		return fmt.Sprintf("it may start, but no slot of handler %q is free: %s on %s", e.Queue.Handler, plural(slots(ws, e.Queue.Handler), "slot"), plural(int64(len(ws)), "live worker"))
 	case e.Binding != nil:
 		return "held up by " + bindingText(e.Binding, e.At)
 	case e.Reason == scheduler.ReasonBehind:

@@ -60,6 +60,9 @@ func problems(w scheduler.Worker, now time.Time) []string {
 		return []string{fmt.Sprintf("its lease has ended; last beat %s ago", ago(w.Beat, now))}
 	}
 	var out []string
+	if now.Sub(w.Beat) > w.Lease { // after an outage leases are renewed for workers that are gone, too
+		out = append(out, fmt.Sprintf("its last beat was %s ago, longer than its lease of %s", ago(w.Beat, now), w.Lease))
+	}
 	if w.Draining {
 		out = append(out, "it is draining: it takes no more tasks")
 	}
