@@ -16,10 +16,9 @@ const memoryEvery = 10 * time.Second
 
 // standing is what a worker says of itself that changes while it serves.
 type standing struct {
-	down     []string // handlers
-	draining bool
-	hash     string // of the configuration
-	states   []scheduler.HandlerState
+	down   []string // handlers
+	hash   string   // of the configuration
+	states []scheduler.HandlerState
 }
 
 // announcer tells what has changed since it last did, under one lease.
@@ -30,13 +29,13 @@ type announcer struct {
 }
 
 func (a *announcer) announce(ctx context.Context, w *Worker, ses *scheduler.Session) error {
-	now := standing{w.down(), w.draining(), w.configHash(), w.states()}
+	now := standing{w.down(), w.configHash(), w.states()}
 	a.measure(w, now.states)
 	if reflect.DeepEqual(now, a.told) {
 		return nil
 	}
 	err := ses.Announce(ctx, func(me *scheduler.Worker) {
-		me.Down, me.Draining, me.ConfigHash, me.States = now.down, now.draining, now.hash, now.states
+		me.Down, me.ConfigHash, me.States = now.down, now.hash, now.states
 	})
 	if err == nil {
 		a.told = now
@@ -90,12 +89,6 @@ func (w *Worker) configHash() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.hash
-}
-
-func (w *Worker) draining() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.closing
 }
 
 // down are the handlers that take no tasks, sorted.

@@ -211,7 +211,6 @@ func (w *Worker) drain(ses *scheduler.Session, exchange <-chan struct{}) {
 	w.mu.Lock()
 	w.closing = true
 	w.mu.Unlock()
-	w.tickSoon() // which tells that it drains
 	call, cancel := context.WithTimeout(context.Background(), callTimeout)
 	behind, err := ses.Quiet(call)
 	cancel()

@@ -129,9 +129,12 @@ func (s *Session) Leases(ctx context.Context) (map[int64]string, error) {
 // Disown notes that a lease is given back unseen: Take does not return it any more.
 func (s *Session) Disown(fence int64) { s.claims.forget(fence) }
 
-// Quiet stops the waking of this worker: it will claim no more, nor is anything handed over to
-// it. It tells, as a Beat does, whether it is behind.
+// Quiet makes it known that this worker drains, and stops its waking: it will claim no more,
+// nor is anything handed over to it. It tells, as a Beat does, whether it is behind.
 func (s *Session) Quiet(ctx context.Context) (behind bool, err error) {
+	s.mu.Lock()
+	s.w.Draining = true
+	s.mu.Unlock()
 	reply, err := s.c.run(ctx, leaveScript, s.w.ID, 0)
 	if err != nil {
 		return false, fmt.Errorf("end the waking of worker %q: %w", s.w.ID, err)

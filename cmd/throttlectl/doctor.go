@@ -25,7 +25,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Check Redis, the configuration, the workers and what waits for nobody",
 		Long: fmt.Sprintf(`Checks what keeps tasks from being safe or from starting, a line each: ok, warn or fail,
 what was looked at, what was found, and what would be right. What Redis refuses to tell is
-said so. It changes nothing. Exit code 1 when something failed.
+said so. It changes nothing. Exit code 1 when something failed, 5 when Redis does not answer,
+7 when the file is bad.
 
 config, declared: the file is good, and Redis has what it declares (-c, THROTTLE_CONFIG or
 ./config.hcl). redis, version, role, appendonly, maxmemory-policy, clock, scripts: the
@@ -55,10 +56,16 @@ type doctor struct {
 	cfg      *config.Config
 	file     string // "" for none
 	findings []finding
+	stopped  error // what kept it from looking further
 }
 
 // unwellError makes scripts see that a check failed.
-type unwellError struct{ checks []string }
+type unwellError struct {
+	checks  []string
+	stopped error
+}
+
+func (e *unwellError) Unwrap() error { return e.stopped }
 
 func (e *unwellError) Error() string {
 	return fmt.Sprintf("%s failed: %s", plural(int64(len(e.checks)), "check"), strings.Join(e.checks, ", "))
@@ -87,7 +94,7 @@ func (a *app) examine() error {
 		}
 	}
 	if len(failed) > 0 {
-		return &unwellError{failed}
+		return &unwellError{failed, d.stopped}
 	}
 	return nil
 }
@@ -137,6 +144,7 @@ func (d *doctor) look() error {
 	switch {
 	case errors.As(err, &mistakes):
 		d.add("fail", "config", strings.TrimSuffix(mistakes.Error(), "."), "throttlerd validate shows it with its line; nothing else was looked at, since the file says where")
+		d.stopped = err
 		return nil
 	case err != nil:
 		return err
@@ -155,6 +163,7 @@ func (d *doctor) look() error {
 		d.s = s
 		if err := s.wait(cfg.Redis.Where()); err != nil && !refused(err) {
 			d.add("fail", "redis", err.Error(), "")
+			d.stopped = err
 			return nil
 		}
 		s.restart() // a Redis that was loading its data has had its time

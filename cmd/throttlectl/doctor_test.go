@@ -29,16 +29,24 @@ func examined(t *testing.T, args ...string) (found []finding) {
 	text := run("", append(args, "doctor")...)
 	r := run("", append(args, "doctor", "--json")...)
 	decode(t, r.out, &found)
-	want := 0
-	if slices.ContainsFunc(found, func(f finding) bool { return f.Status == "fail" }) {
-		want = 1
+	want, word := 0, ""
+	for _, f := range found {
+		switch {
+		case f.Status != "fail":
+		case f.Check == "config":
+			want, word = 7, "invalid"
+		case f.Check == "redis" && strings.Contains(f.Found, "is not reachable"):
+			want, word = 5, "unreachable"
+		default:
+			want, word = 1, "failed"
+		}
 	}
 	if text.code != want || r.code != want || strings.Count(text.out, "\n") != len(found) || (want == 0) != (text.err+r.err == "") {
 		t.Errorf("exit %d and %d, want %d\n%s%s%s", text.code, r.code, want, text.out, text.err, r.err)
 	}
-	if want == 1 {
-		contains(t, text.err, "Error: ", "failed: ")
-		contains(t, r.err, `{"error":{"code":"failed"`)
+	if want != 0 {
+		contains(t, text.err, "Error: ")
+		contains(t, r.err, `{"error":{"code":"`+word+`"`, "failed: ")
 	}
 	lines := strings.Split(text.out, "\n")
 	for i, f := range found {

@@ -2,7 +2,7 @@
 -- forgotten.
 --
 -- KEYS[1]  {ns}:clock
--- ARGV     worker, most tasks to give back ('0' only stops the waking)
+-- ARGV     worker, most tasks to give back ('0' only stops the waking: it is draining)
 --
 -- Returns {tasks it still holds, number of its last claim}.
 
@@ -19,7 +19,7 @@ end
 local claim = tonumber(redis.call('HGET', K.WORKER .. worker, 'claim')) or 0
 if max == 0 then
   if claim > 0 then
-    redis.call('HSET', K.WORKER .. worker, 'quiet', 1)
+    redis.call('HSET', K.WORKER .. worker, 'draining', 1)
   end
 else
   local now, off = clock_read(KEYS[1])

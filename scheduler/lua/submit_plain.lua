@@ -43,8 +43,8 @@ end
 -- instant: who comes then needs its slots.
 local function waits(index, now)
   local worker = redis.call('ZRANGE', K.IDLE .. index, -1, -1)[1]
-  local v = worker and redis.call('HMGET', K.WORKER .. worker, 'claim', 'reaped', 'quiet', 'beat')
-  if not worker or not v[1] or v[2] or v[3] or now - (tonumber(v[4]) or 0) > 2000000 then
+  local v = worker and redis.call('HMGET', K.WORKER .. worker, 'claim', 'reaped', 'draining', 'beat')
+  if not worker or not v[1] or v[2] or v[3] == '1' or now - (tonumber(v[4]) or 0) > 2000000 then
     return nil
   end
   local _, who = appointment(index, now)
