@@ -69,7 +69,9 @@ func (w *Worker) listen(ctx context.Context, ses *scheduler.Session) {
 			w.stop(s.Stop)
 		case s.Handed != nil:
 			w.mu.Lock()
-			w.handed = append(w.handed, s.Handed)
+			if w.ses == ses {
+				w.handed = append(w.handed, s.Handed)
+			}
 			w.mu.Unlock()
 			w.signal()
 		case s.Tick:

@@ -31,6 +31,9 @@ func (s *strays) look(ctx context.Context, w *Worker, ses *scheduler.Session, le
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.ses != ses {
+		return nil
+	}
 	for _, o := range w.outcomes {
 		delete(all, o.Fence)
 	}

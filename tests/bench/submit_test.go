@@ -5,6 +5,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,36 @@ func TestSubmitOneByOne(t *testing.T) {
 		asynq = max(asynq, peer(t, "asynq-submit", n, 1).PerSecond)
 	}
 	bar("submit, one goroutine, one task a call", fmt.Sprintf("%.0f/s", ours), fmt.Sprintf("asynq %.0f/s", asynq), times(ours, asynq), "≥ 1 ×", ours >= asynq)
+}
+
+// TestRoundTripByScriptTime measures how many calls a second one goroutine makes of scripts
+// that only count: how a round trip grows with the time that Redis takes, on cores that fall
+// asleep while they wait.
+func TestRoundTripByScriptTime(t *testing.T) {
+	r := newRig(t, `handler "echo" {}`, 0)
+	ctx := context.Background()
+	var words []string
+	for _, loops := range []int{0, 400, 800, 1200, 1600, 2000, 3000} {
+		s := redis.NewScript(fmt.Sprintf("local x = 0 for i = 1, %d do x = x + i end return x", loops))
+		call := func() {
+			if err := s.Run(ctx, r.rdb, []string{"k"}).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		call()
+		const n = 10_000
+		r.rdb.ConfigResetStat(ctx)
+		start := time.Now()
+		for range n {
+			call()
+		}
+		took := time.Since(start)
+		_, stat, _ := strings.Cut(r.rdb.Info(ctx, "commandstats").Val(), "cmdstat_evalsha:")
+		_, stat, _ = strings.Cut(stat, "usec_per_call=")
+		us, _, _ := strings.Cut(stat, ",")
+		words = append(words, fmt.Sprintf("%s µs: %.0f/s", us, n/took.Seconds()))
+	}
+	note("one goroutine that calls a script which only counts, by the script's time in Redis", "%s", strings.Join(words, ", "))
 }
 
 func TestSubmitInBatches(t *testing.T) {
