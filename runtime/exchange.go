@@ -46,7 +46,7 @@ func (w *Worker) exchange(ctx context.Context, ses *scheduler.Session, lost <-ch
 	var giveUp time.Time // set once ctx has ended
 	for {
 		ended := ctx.Err() != nil // before the look: what came since is seen by it
-		w.takeHanded(ses)
+		w.takeHanded(ses, ended)
 		outcomes, claim, indexes, wait := w.due(turn, unsent, pending, pendingIndexes)
 		if len(outcomes) == 0 && claim == nil {
 			if ended {
@@ -172,7 +172,8 @@ func (w *Worker) due(turn int, unsent []scheduler.Outcome, pending *scheduler.Cl
 }
 
 // keepAsking tells whether a claim that got no answer is to be asked again. A worker
-// that drains does not: what such a claim has leased goes back when it leaves.
+// that drains does not: what such a claim has leased goes back when it leaves, or is given by
+// the one that asks for what was handed over.
 func (w *Worker) keepAsking() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -234,14 +235,17 @@ func (w *Worker) keepUnknown(g *scheduler.Granted, sent []scheduler.Outcome) {
 }
 
 // takeHanded starts what submits have leased to this worker, and has it claim again, so that
-// it waits for more.
-func (w *Worker) takeHanded(ses *scheduler.Session) {
+// it waits for more. When a drain is over nothing starts: it goes back with the lease.
+func (w *Worker) takeHanded(ses *scheduler.Session, over bool) {
 	w.mu.Lock()
 	handed := w.handed
 	w.handed = nil
+	if over {
+		handed, w.behind = nil, false
+	}
 	var now []*run
-	for _, h := range handed {
-		g := ses.Take(h)
+	for _, task := range handed {
+		g := ses.Take(task)
 		if g == nil {
 			continue
 		}

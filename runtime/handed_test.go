@@ -3,44 +3,75 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
 // Tasks that are handed over to workers that wait run once, whether the workers hear of them or
-// not.
+// not. Somebody else listens as well, so that they are handed over also while a worker's
+// connection is cut.
 func TestHandedTasksRunOnce(t *testing.T) {
 	r := newRig(t)
 	ctx := context.Background()
 	r.queue("q", "")
+	rdb := r.srv.Client()
+	defer rdb.Close()
+	named := *rdb.Options()
+	named.ClientName = "other"
+	others := redis.NewClient(&named)
+	defer others.Close()
 	var mu sync.Mutex
 	ran := make(map[string]int)
-	for range 3 {
+	for range 2 {
 		defer r.start(func(_ context.Context, task *pluginapi.Task) ([]byte, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			ran[task.ID]++
 			return nil, nil
+		}, func(o *Options) {
+			ready := o.Ready
+			o.Ready = func(id string) {
+				other := others.Subscribe(ctx, "{test}:wake:"+id)
+				t.Cleanup(func() { other.Close() })
+				if _, err := other.Receive(ctx); err != nil {
+					t.Error(err)
+				}
+				ready(id)
+			}
 		})()
 	}
-	const n = 600
-	rdb := r.srv.Client()
-	defer rdb.Close()
+	const n = 300
 	for i := range n {
+		deaf := i%60 == 0
+		if deaf {
+			r.until("both wait for work", func() bool { return rdb.ZCard(ctx, "{test}:idle:default:go").Val() == 2 })
+			deafen(t, rdb)
+		}
 		r.submit("q", fmt.Sprint("t", i))
-		if i%40 == 0 {
-			rdb.Do(ctx, "client", "kill", "type", "pubsub")
+		if deaf {
+			rdb.ACLSetUser(ctx, "default", "+subscribe")
 		}
 	}
+	late := int64(0)
 	r.until("all are done", func() bool {
 		q, err := r.client.Queue(ctx, "q")
+		late = q.TokensWasted
 		return err == nil && q.Completed == n
 	})
-	if mu.Lock(); len(ran) != n {
+	if late == 0 { // and went back
+		t.Error("the workers heard of all in time")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(ran) != n {
 		t.Errorf("%d of %d ran", len(ran), n)
 	}
 	for id, times := range ran {
@@ -48,7 +79,25 @@ func TestHandedTasksRunOnce(t *testing.T) {
 			t.Errorf("task %s ran %d times", id, times)
 		}
 	}
-	mu.Unlock()
+}
+
+// deafen cuts all subscriptions but those of clients with a name, and lets nobody subscribe.
+func deafen(t *testing.T, rdb *redis.Client) {
+	t.Helper()
+	ctx := context.Background()
+	if err := rdb.ACLSetUser(ctx, "default", "-subscribe").Err(); err != nil {
+		t.Fatal(err)
+	}
+	list, err := rdb.Do(ctx, "client", "list", "type", "pubsub").Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(list) {
+		f := strings.Fields(line)
+		if id, ok := strings.CutPrefix(f[0], "id="); ok && slices.Contains(f, "name=") {
+			rdb.Do(ctx, "client", "kill", "id", id)
+		}
+	}
 }
 
 // A lease of which the worker never hears, also not by its claims, is found by its ticks.

@@ -104,12 +104,13 @@ func (w *Worker) wantAll() {
 	w.signal()
 }
 
-// fetch makes a claim that gives what was handed over unheard.
+// fetch makes a claim that gives what was handed over unheard, and then those that were to
+// follow: who did not hear of the one may not hear of the next.
 func (w *Worker) fetch() {
 	w.mu.Lock()
 	w.behind = true
 	w.mu.Unlock()
-	w.signal()
+	w.wantAll()
 }
 
 // tickSoon makes the next tick come at once.
@@ -128,7 +129,7 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 	failing := false
 	var said announcer
 	var told teller
-	var strays strays
+	var stray strays
 	t := time.NewTicker(min(tickEvery, w.o.Lease/4))
 	defer t.Stop()
 	w.tickSoon() // so that no gap between ticks looks like an outage
@@ -175,7 +176,7 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		if beat.Behind {
 			w.fetch()
 		}
-		if err := strays.look(ctx, w, ses, beat.Leases); err != nil {
+		if err := stray.look(ctx, w, ses, beat.Leases); err != nil {
 			w.log.Warn("leases not read", "error", err)
 		}
 		if err := w.findIndexes(ctx, ses); err != nil {

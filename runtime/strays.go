@@ -20,12 +20,11 @@ type strays struct {
 
 // look is called with each beat, which told how many leases there are.
 func (s *strays) look(ctx context.Context, w *Worker, ses *scheduler.Session, leases int) error {
-	if leases <= w.holds(ses) {
-		s.fences = nil
+	if s.fences == nil && leases <= w.holds(ses) {
 		return nil
 	}
 	now, found := time.Now(), map[int64]string{}
-	all, err := ses.Leases(ctx)
+	runs, err := w.o.Client.Runs(ctx, ses.ID())
 	if err != nil {
 		return err
 	}
@@ -34,13 +33,13 @@ func (s *strays) look(ctx context.Context, w *Worker, ses *scheduler.Session, le
 	if w.ses != ses {
 		return nil
 	}
-	for _, o := range w.outcomes {
-		delete(all, o.Fence)
-	}
-	for fence, id := range all {
-		if _, before := s.fences[fence]; w.runs[fence] == nil && (before || s.fences == nil) {
-			found[fence] = id
+	for _, r := range runs {
+		if _, before := s.fences[r.Fence]; w.runs[r.Fence] == nil && (before || s.fences == nil) {
+			found[r.Fence] = r.Task
 		}
+	}
+	for _, o := range w.outcomes {
+		delete(found, o.Fence)
 	}
 	if s.fences == nil {
 		s.since = now
@@ -53,7 +52,7 @@ func (s *strays) look(ctx context.Context, w *Worker, ses *scheduler.Session, le
 		return nil
 	}
 	for fence, id := range found {
-		w.log.Warn("task handed back: it was leased to this worker, which was never told", "task", id)
+		w.log.Warn("task handed back: no run here is of its lease", "task", id)
 		ses.Disown(fence)
 		w.outcomes = append(w.outcomes, scheduler.Outcome{Task: id, Fence: fence, Kind: scheduler.GiveBack, Number: 1})
 	}

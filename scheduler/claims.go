@@ -10,7 +10,8 @@ import (
 // behind the last, and so does a submit that hands a task over, and tells the worker. Replies
 // and what submits tell come by two ways, in no order between them, and either may be lost. A
 // claim with a number that is taken gives the leases of all claims from it on: so each is asked
-// with the first number of which nothing is known, and no task is missed.
+// with the first number of which nothing is known, and no task is missed. How long the lease
+// stands, which claims renew as ticks do, is kept here as well.
 type claims struct {
 	mu     sync.Mutex
 	last   int64          // all up to it are known

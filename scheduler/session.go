@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Session is one worker's lease. Exchange and Take are called by one goroutine at a time;
-// Tick, Announce and Leave may run beside it.
+// Session is one worker's lease. Exchange and Take are called by one goroutine at a time; all
+// else may run beside it.
 type Session struct {
 	c      *Client
 	lease  time.Duration
@@ -110,20 +110,6 @@ func (s *Session) Tick(ctx context.Context, slots []Slots) (Beat, error) {
 	}
 	b.Restarts = parseRestarts(reply[5].(string))
 	return b, nil
-}
-
-// Leases are the tasks that are leased to this worker: internal ids by fence.
-func (s *Session) Leases(ctx context.Context) (map[int64]string, error) {
-	run, err := s.c.rdb.HGetAll(ctx, s.c.keys.run(s.w.ID)).Result()
-	if err != nil {
-		return nil, fmt.Errorf("leases of worker %q: %w", s.w.ID, redisError(err))
-	}
-	leases := make(map[int64]string, len(run))
-	for id, lease := range run {
-		fence, _, _ := strings.Cut(lease, " ")
-		leases[number(fence)] = id
-	}
-	return leases, nil
 }
 
 // Disown notes that a lease is given back unseen: Take does not return it any more.

@@ -193,6 +193,8 @@ func whoElse(q scheduler.Queue, workers []scheduler.Worker) (why, command string
 		return nobody(q.Pool, q.Handler) + "; no worker is alive", runPool(q.Pool)
 	case len(names) == 0:
 		return fmt.Sprintf("no live worker serves pool %q", q.Pool), runPool(q.Pool)
+	case slices.Contains(names, q.Handler): // with --queue
+		return fmt.Sprintf("those live workers that serve handler %q serve other queues only", q.Handler), runPool(q.Pool)
 	}
 	return nobody(q.Pool, q.Handler) + fmt.Sprintf(". Live workers of pool %q serve: %s%s.", q.Pool, strings.Join(names, ", "), didYouMean(q.Handler, names)), ""
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,7 +135,11 @@ func waitsFor(e scheduler.Explanation) string {
 	case e.Reason == scheduler.ReasonBehind:
 		return "no limit holds it up; the tasks before it go first"
 	}
-	return "nothing holds it up: it starts with the next claim, within a second"
+	text := "nothing holds it up: it starts with the next claim, within a second"
+	if slices.ContainsFunc(e.Serving(), func(w scheduler.Worker) bool { return len(w.Slots) > 1 }) {
+		text += ", unless tasks of other handlers have all that its worker runs at once"
+	}
+	return text
 }
 
 // unservedText is why nothing of its queue starts; "" for a reason that is the task's own.

@@ -138,3 +138,17 @@ func TestTaskExplainLimits(t *testing.T) {
 	golden(t, "task_explain_limit.txt", b.ok("task", "explain", r.ID))
 	b.ok(strings.Fields(v.Steps[0].Command)[1:]...)
 }
+
+// A worker of other queues is not said to be missing by the name of its handler.
+func TestExplainWorkersOfOtherQueues(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.queue("mail", "smtp", "")
+	b.queue("other", "smtp", "")
+	_, err := b.Register(b.ctx(), scheduler.Worker{
+		ID: "w1", Slots: map[string]int{"smtp": 8}, Pools: []string{"default"}, Queues: []string{"other"}, Lease: time.Minute, Started: time.Now(),
+	})
+	b.must(err)
+	r := b.submit("mail", "{}")
+	contains(t, b.ok("task", "explain", r.ID), "reason    no_worker", `Those live workers that serve handler "smtp" serve other queues only.`, "To start a worker: throttlerd run")
+}

@@ -16,9 +16,9 @@ for index in string.gmatch(indexes, '%S+') do
     wake_one(index)
   end
 end
-local claim = tonumber(redis.call('HGET', K.WORKER .. worker, 'claim')) or 0
+local claim = redis.call('HGET', K.WORKER .. worker, 'claim')
 if max == 0 then
-  if claim > 0 then
+  if claim then
     redis.call('HSET', K.WORKER .. worker, 'draining', 1)
   end
 else
@@ -28,4 +28,4 @@ else
   end
   clock_write(KEYS[1], now, off)
 end
-return {redis.call('HLEN', K.RUN .. worker), claim}
+return {redis.call('HLEN', K.RUN .. worker), tonumber(claim or 0)}

@@ -58,15 +58,21 @@ local function waits(index, now)
   return worker, tonumber(v[1])
 end
 
--- hand_over leases a task to a worker, as its next claim, and tells it. What it is told may be
--- lost: the claim that it makes next has a number that is taken, and so gives it the task.
-local function hand_over(worker, claim, index, id, rec, now, fence, running, seq, spent, work)
-  redis.call('HSET', K.RUN .. worker, id, string.format('%d %d %d %d %s', fence, now, seq + 1, claim + 1, name))
-  redis.call('HSET', K.QUEUE .. name, 'running', running + 1, 'seq', seq + 1, 'spent', string.format('%d', spent + 1),
+-- hand_over leases a task to a worker, under a number behind its last claim.
+local function hand_over(worker, claim, id, queue, now, fence)
+  local seq = tonumber(queue.seq) + 1
+  redis.call('HSET', K.RUN .. worker, id, string.format('%d %d %d %d %s', fence, now, seq, claim, name))
+  redis.call('HSET', K.QUEUE .. name, 'running', tonumber(queue.running) + 1, 'seq', seq, 'spent', string.format('%d', queue.spent + 1),
     'upto', string.format('%d', now))
-  redis.call('HSET', K.WORKER .. worker, 'claim', claim + 1)
-  redis.call('ZREM', K.IDLE .. index, worker)
-  redis.call('PUBLISH', K.WAKE .. worker, string.format('task %d %d %d %s %s %s %s\n', claim + 1, fence, now, id, index, name, work) .. rec)
+  redis.call('HSET', K.WORKER .. worker, 'claim', claim)
+  redis.call('ZREM', K.IDLE .. queue.index, worker)
+end
+
+-- tell tells it. That may be lost: the claim that the worker makes next has a number that is
+-- taken, and so gives it the task.
+local function tell(worker, claim, id, queue, now, fence, rec)
+  redis.call('PUBLISH', K.WAKE .. worker,
+    string.format('task %d %d %d %s %s %s %s\n', claim, fence, now, id, queue.index, name, queue.work) .. rec)
 end
 
 -- plain_submit is the whole submit, or nil.
@@ -101,20 +107,20 @@ local function plain_submit()
       return {-1, taken}
     end
   end
-  local worker, claim
+  local worker, claim, id, queue
   if n == 1 and ahead == 0 and v[20] == '0' and v[21] and v[22] and v[23] and #ARGV[1 + step] <= MAX_HANDED then
     worker, claim = waits(v[17], now)
   end
   local grown = false
   if n == 1 then
-    local id, rec = string.format('%013x-%x', first, no), ARGV[1 + step]
+    local rec = ARGV[1 + step]
+    id = string.format('%013x-%x', first, no)
     grown = #rec > big
     big = grown and #rec or big
     redis.call('HSET', K.TASKS .. name, id, rec)
     if worker then
-      fence = math.max(fence, now)
-      hand_over(worker, claim, v[17], id, rec, now, fence, tonumber(v[6]), tonumber(v[21]), tonumber(v[22]), v[23])
-      fence = fence + 1
+      fence, claim, queue = math.max(fence, now), claim + 1, {running = v[6], index = v[17], seq = v[21], spent = v[22], work = v[23]}
+      hand_over(worker, claim, id, queue, now, fence)
     else
       redis.call('RPUSH', K.WAIT .. name, id)
     end
@@ -148,7 +154,10 @@ local function plain_submit()
   -- Behind others no decision stands on now: only the id, which says when the task came, and
   -- when the queue was last used. A step back of TIME before anything else stores it stays unseen.
   if ahead == 0 or stepped > 0 then
-    clock_write(KEYS[1], now, off, worker and fence)
+    clock_write(KEYS[1], now, off, worker and fence + 1)
+  end
+  if worker then
+    tell(worker, claim, id, queue, now, fence, ARGV[1 + step])
   end
   if free then
     return {2, now, ahead, first, no}
