@@ -51,10 +51,13 @@ func (w *Worker) wait(r *run) {
 }
 
 // released gives slots that have become free to the runs that wait for one, and returns
-// those. Under w.mu.
+// those, and a suspect of each handler that may run now. Under w.mu.
 func (w *Worker) released() []*run {
 	var out []*run
 	for _, h := range w.handlers {
+		if r := h.nextSuspect(); r != nil {
+			out = append(out, r)
+		}
 		for h.ahead > 0 && h.busy < h.slots && w.free > 0 {
 			r := h.ready[0]
 			h.ready = h.ready[1:]

@@ -12,8 +12,10 @@ const (
 	// lateAfter: a task that would be sent later than this after its instant is handed
 	// back. A reserved one, its plugin hands back too.
 	lateAfter = 250 * time.Millisecond
-	// postpone: how long a suspect waits for another one to end.
-	postpone = time.Second
+	// holdSuspect: how long a suspect waits here for another one to end, postpone for how long
+	// it goes back then.
+	holdSuspect = 200 * time.Millisecond
+	postpone    = time.Second
 )
 
 // dispatch starts runs whose instant has come or is near.
@@ -65,7 +67,7 @@ func (w *Worker) beginEach(runs []*run, now time.Time, batches map[*place][]plug
 		default:
 			p := r.h.place(lastChance(r))
 			if p == nil {
-				w.finish(r, scheduler.Outcome{Kind: scheduler.Postponed, Number: postpone.Microseconds()})
+				w.hold(r)
 				continue
 			}
 			if !p.punctual && r.start.After(now) {

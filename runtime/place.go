@@ -57,6 +57,46 @@ func (h *handler) place(suspect bool) *place {
 	return best
 }
 
+// hold has a suspect wait with its slot until another one has ended; for a while, and in a
+// quarter of the slots at most. Else it is postponed. Under w.mu.
+func (w *Worker) hold(r *run) {
+	if len(r.h.suspects) >= max(1, r.h.slots/4) {
+		w.finish(r, scheduler.Outcome{Kind: scheduler.Postponed, Number: postpone.Microseconds()})
+		return
+	}
+	r.h.suspects = append(r.h.suspects, r)
+	time.AfterFunc(holdSuspect, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		i := slices.Index(r.h.suspects, r)
+		if i < 0 {
+			return
+		}
+		r.h.suspects = slices.Delete(r.h.suspects, i, i+1)
+		switch {
+		case w.runs[r.grant.Fence] != r:
+			return // its lease was lost
+		case r.cause != nil:
+			w.finish(r, w.called(r, scheduler.Outcome{Kind: scheduler.GiveBack, Number: 1}))
+		default:
+			w.finish(r, scheduler.Outcome{Kind: scheduler.Postponed, Number: postpone.Microseconds()})
+		}
+		w.signal()
+	})
+}
+
+// nextSuspect takes the suspect that may run now; nil when there is none. Under w.mu.
+func (h *handler) nextSuspect() *run {
+	for len(h.suspects) > 0 && h.place(true) != nil {
+		r := h.suspects[0]
+		h.suspects = h.suspects[1:]
+		if h.w.runs[r.grant.Fence] == r {
+			return r
+		}
+	}
+	return nil
+}
+
 // isUp tells whether a place takes tasks. Under w.mu.
 func (h *handler) isUp() bool {
 	return slices.ContainsFunc(h.places, func(p *place) bool { return !p.retired })

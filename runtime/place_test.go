@@ -126,21 +126,48 @@ func TestATimeoutBeforeTheEndOfTheProcess(t *testing.T) {
 	}
 }
 
-// One suspect a process; where one runs and its process dies, nobody else has a part.
+// One suspect a process; where one runs and its process dies, nobody else has a part. A few
+// wait until one has ended, for a while; the others are postponed.
 func TestSuspectsRunOneByOneInEachProcess(t *testing.T) {
 	s := newStage(t)
+	s.w.handlers = map[string]*handler{"h": s.h}
 	a, b := &still{}, &still{}
 	s.h.up(a)
 	s.h.up(b)
 	s.run(4, 0)
-	s.run(3, 2)
-	if k := s.kinds(); k[scheduler.Postponed] != 1 {
+	s.run(3, 2) // fences 5, 6 and 7
+	if k := s.kinds(); len(k) != 0 {
 		t.Errorf("%v", k)
 	}
 	s.want("tasks of a", len(a.tasks), 3)
 	s.want("tasks of b", len(b.tasks), 3)
+	s.run(1, 2)
+	if k := s.kinds(); k[scheduler.Postponed] != 1 {
+		t.Errorf("more than may wait: %v", k)
+	}
 	s.h.down(a, errors.New("signal: killed"))
 	if k := s.kinds(); k[scheduler.Crashed] != 1 || k[scheduler.GiveBack] != 2 {
 		t.Errorf("%v", k)
+	}
+	s.want("tasks of b, whose suspect runs", len(b.tasks), 3)
+	s.h.results([]pluginapi.Result{{Run: b.tasks[2].Task.Fence, Outcome: pluginapi.Done}})
+	s.want("tasks of b, whose suspect has ended", len(b.tasks), 4)
+	if last := b.tasks[3].Task.Fence; last != 7 {
+		t.Errorf("task %d runs, want the one that waited", last)
+	}
+	s.kinds()
+	s.run(1, 2)
+	ended := func() (k map[string]int) {
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		return s.kinds()
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if k := ended(); k[scheduler.Postponed] == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it waits for ever")
+		}
 	}
 }

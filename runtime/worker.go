@@ -91,6 +91,7 @@ type handler struct {
 	ahead      int      // of ready: those that are not
 	pace       pace     // of late
 	places     []*place // its processes, those that retire too
+	suspects   []*run   // have a slot, and wait until another one has ended
 	restart    restart  // as somebody asked for it
 }
 
