@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // idleWorker is a worker that waits for work and listens; what its submits hand over comes by
@@ -28,6 +30,19 @@ func idleWorker(t *testing.T, c *Client, id string) (*Session, chan *Handed) {
 	}
 	claimN(t, s, 8)
 	return s, handed
+}
+
+// deafWorker is one that hears nothing of what it is told; the test does.
+func deafWorker(t *testing.T, c *Client, id string) (*Session, <-chan *redis.Message) {
+	t.Helper()
+	ctx := context.Background()
+	s := newWorker(t, c, id)
+	hears := c.rdb.Subscribe(ctx, c.keys.wake(id))
+	t.Cleanup(func() { hears.Close() })
+	if _, err := hears.Receive(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return s, hears.Channel()
 }
 
 // A task that is submitted alone, while a worker waits, is leased to it by the submit.
@@ -79,20 +94,14 @@ func TestLoneTaskIsHandedOver(t *testing.T) {
 // the message comes too late then.
 func TestHandedTaskComesWithTheNextClaim(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Client) {
-		ctx := context.Background()
 		newQueue(t, c, "q", "")
-		s := newWorker(t, c, "w")
-		hears := c.rdb.Subscribe(ctx, c.keys.wake("w"))
-		defer hears.Close()
-		if _, err := hears.Receive(ctx); err != nil {
-			t.Fatal(err)
-		}
+		s, told := deafWorker(t, c, "w")
 		for i := range 3 {
 			if g := claimN(t, s, 8); len(g.Grants) != 0 || !g.Indexes[0].Idle {
 				t.Fatalf("%+v", g)
 			}
 			submitN(t, c, "q", 1)
-			late := (<-hears.Channel()).Payload
+			late := (<-told).Payload
 			submitN(t, c, "q", 2) // these wait
 			if b := tick(t, s); !b.Behind {
 				t.Error("its tick does not say that it is behind")
@@ -121,12 +130,7 @@ func TestClaimWithoutSlotsGivesWhatWasHanded(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Client) {
 		ctx := context.Background()
 		newQueue(t, c, "q", "")
-		s := newWorker(t, c, "w")
-		hears := c.rdb.Subscribe(ctx, c.keys.wake("w"))
-		defer hears.Close()
-		if _, err := hears.Receive(ctx); err != nil {
-			t.Fatal(err)
-		}
+		s, _ := deafWorker(t, c, "w")
 		claimN(t, s, 8)
 		submitN(t, c, "q", 1)
 		submitN(t, c, "q", 1) // this one waits
@@ -152,12 +156,7 @@ func TestSeveralHandedTasksComeWithTheNextClaim(t *testing.T) {
 		ctx := context.Background()
 		newQueue(t, c, "q", "")
 		newQueue(t, c, "p", "", func(q *QueueSpec) { q.Handler = "other" })
-		s := newWorker(t, c, "w")
-		hears := c.rdb.Subscribe(ctx, c.keys.wake("w"))
-		defer hears.Close()
-		if _, err := hears.Receive(ctx); err != nil {
-			t.Fatal(err)
-		}
+		s, told := deafWorker(t, c, "w")
 		both := &Claim{Slots: []Slots{{"default:echo", 8}, {"default:other", 8}}}
 		ask := func() map[string]int {
 			t.Helper()
@@ -170,7 +169,7 @@ func TestSeveralHandedTasksComeWithTheNextClaim(t *testing.T) {
 		ask()
 		submitN(t, c, "q", 1)
 		submitN(t, c, "p", 1)
-		heard := []string{(<-hears.Channel()).Payload, (<-hears.Channel()).Payload}
+		heard := []string{(<-told).Payload, (<-told).Payload}
 		if s.Take(&Handed{text: strings.TrimPrefix(heard[1], "task "), received: time.Now()}) == nil { // the first is lost
 			t.Error("the second is not taken without the first")
 		}
