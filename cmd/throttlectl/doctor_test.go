@@ -113,6 +113,9 @@ func TestDoctorFindsWhatWaits(t *testing.T) {
 		w.Down = []string{"down"}
 		w.States = []scheduler.HandlerState{{Handler: "down", Processes: []scheduler.ProcessState{{Phase: "failing"}}, LastError: "exited with code 3"}}
 	}))
+	contains(t, b.ok("queue", "show", "down"), `blocked by    handler "down" is down`,
+		`1 task waits: handler "down" is down on 1 live worker that could run it: failing: exited with code 3. See: throttlectl handler show down`)
+	contains(t, b.ok("queue", "list"), `handler "down" is down`)
 	other, err := b.Register(b.ctx(), scheduler.Worker{ID: "w2", Slots: map[string]int{"works": 1}, Pools: []string{"default"}, Lease: time.Minute, ConfigHash: "ba9876543210"})
 	b.must(err)
 	b.settle(s, b.claim(s, "works", 1)[0], scheduler.Dead, "550", 0)
@@ -221,6 +224,13 @@ func TestDoctorComparesTheFile(t *testing.T) {
 	b := newBench(t)
 	finds(t, examined(t, "-c", b.file(`queue "a" { rat = 1 }`)), "fail", "config", "config.hcl:2", "throttlerd validate")
 	finds(t, examined(t, "-c", "nowhere.hcl"), "fail", "config", "nowhere.hcl")
+	// a queue that the file has, and Redis not yet
+	fresh := b.file("handler \"smtp\" {}\nqueue \"greet\" {}")
+	if r := run("", "-c", fresh, "queue", "show", "greet"); r.code != 3 {
+		t.Errorf("exit %d", r.code)
+	} else {
+		contains(t, r.err, `no queue "greet"`, fresh+" declares it: a worker that runs with it makes it when it starts")
+	}
 	const text = `
 owner = "team"
 handler "smtp" {}

@@ -150,6 +150,8 @@ func reason(q scheduler.Queue, workers []scheduler.Worker) string {
 			why += ". Start one with: " + command
 		}
 		return fmt.Sprintf("%s: %s", waits, why)
+	case allDown(ws, q.Handler):
+		return fmt.Sprintf("%s: %s. See: throttlectl handler show %s", waits, downText(ws, q.Handler), q.Handler)
 	case !q.FrozenUntil.IsZero():
 		return fmt.Sprintf("%s: the upstream said slow down; tasks start again in %s.", waits, span(q.FrozenUntil.Sub(q.At)))
 	case q.Waiting == 0 && q.Scheduled > 0:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -43,10 +44,20 @@ func (a *app) connected(f func(s *session) error) error {
 			if expired(s.ctx, err) {
 				return &timeoutError{a.timeout, err}
 			}
-			return err
+			return a.declaredOnly(cfg, err)
 		}
 		return nil
 	})
+}
+
+// declaredOnly says of an unknown queue that the file has it.
+func (a *app) declaredOnly(cfg *config.Config, err error) error {
+	var unknown *scheduler.NotFoundError
+	if !errors.As(err, &unknown) || unknown.Kind != "queue" || !slices.ContainsFunc(cfg.Queues, func(q config.Queue) bool { return q.Name == unknown.Name }) {
+		return err
+	}
+	file, _ := config.Path(a.configPath, nil)
+	return &explainedError{fmt.Sprintf("%v; %s declares it: a worker that runs with it makes it when it starts", err, file), err}
 }
 
 // dialed runs f with a Redis that may not answer.

@@ -167,7 +167,7 @@ func ids(c *chunk) []string {
 }
 
 func (b *bulk) taken(line int64, id, what string) error {
-	return fmt.Errorf("%s line %d: task id %q is taken, %s; --resume leaves out what is in already: %w", b.file.name, line, id, what, scheduler.ErrTaskExists)
+	return &explainedError{fmt.Sprintf("%s line %d: task id %q is taken, %s; --resume leaves out what is in already", b.file.name, line, id, what), scheduler.ErrTaskExists}
 }
 
 // eachChunk calls f with the lines behind the first skip, most at a time and no more

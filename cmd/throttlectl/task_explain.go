@@ -67,7 +67,7 @@ func explainFacts(e scheduler.Explanation) [][2]string {
 	}
 	add("attempts", "%s of %s", count(int64(t.Attempts)), count(int64(e.Queue.Retry.MaxAttempts)))
 	if t.LastError != "" {
-		add("last error", "%s", cut(t.LastError, maxShown))
+		add("last error", "%s", cut(flat(t.LastError), maxShown))
 	}
 	return rows
 }
@@ -158,12 +158,7 @@ func unservedText(e scheduler.Explanation, reason string) string {
 		why, _ := whoElse(q, e.Workers)
 		return why
 	case scheduler.ReasonPluginDown:
-		ws := e.Serving()
-		why, _ := ws[0].DownReason(q.Handler)
-		if why != "" {
-			why = ": " + brief(why)
-		}
-		return fmt.Sprintf("handler %q is down on %s that could run it%s", q.Handler, plural(int64(len(ws)), "live worker"), why)
+		return downText(e.Serving(), q.Handler)
 	}
 	return ""
 }

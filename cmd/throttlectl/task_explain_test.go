@@ -139,6 +139,17 @@ func TestTaskExplainLimits(t *testing.T) {
 	b.ok(strings.Fields(v.Steps[0].Command)[1:]...)
 }
 
+// A receipt does not say that a task can start now when it lacks a place.
+func TestReceiptWithoutAPlace(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := b.worker("w1", map[string]int{"smtp": 8})
+	b.ok("queue", "create", "unlimited", "--name", "one", "--handler", "smtp", "--concurrency", "1")
+	b.submit("one", "{}")
+	b.claim(s, "smtp", 1)
+	contains(t, b.ok("submit", "one", "{}"), "waiting, position 0, starts when a place is free; queue: needs 1 place, has 0")
+}
+
 // A worker of other queues is not said to be missing by the name of its handler.
 func TestExplainWorkersOfOtherQueues(t *testing.T) {
 	t.Parallel()

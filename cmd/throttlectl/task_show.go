@@ -83,12 +83,12 @@ func taskFacts(t scheduler.Task) [][2]string {
 	add("worker", t.Worker)
 	add("attempts", count(int64(t.Attempts)))
 	if t.Crashes > 0 {
-		add("crashes", fmt.Sprintf("%d deaths of its plugin while it ran", t.Crashes))
+		add("crashes", plural(int64(t.Crashes), "death")+" of its plugin while it ran")
 	}
 	if t.Throttles > 0 {
 		add("throttles", plural(int64(t.Throttles), "time"))
 	}
-	add("last error", cut(t.LastError, maxShown))
+	add("last error", cut(flat(t.LastError), maxShown))
 	add("payload", shown(t.Payload))
 	add("result", shown(t.Result))
 	if t.Truncated {

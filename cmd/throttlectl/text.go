@@ -68,6 +68,17 @@ func escape(s string, lines bool) string {
 	return b.String()
 }
 
+// flat puts the lines of a text behind one another.
+func flat(s string) string {
+	var lines []string
+	for line := range strings.Lines(s) {
+		if line = strings.Join(strings.Fields(line), " "); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " | ")
+}
+
 // cut shortens what a person would not read to its end, and says so.
 func cut(s string, most int) string {
 	if len(s) <= most {

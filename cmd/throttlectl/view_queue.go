@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/throttlerd/throttlerd/scheduler"
@@ -130,10 +132,30 @@ func serving(q scheduler.Queue, workers []scheduler.Worker) []scheduler.Worker {
 // blockedBy is the first thing to see to before a task of the queue can start: what a
 // person did, then that nobody is there, then what passes by itself.
 func blockedBy(q scheduler.Queue, workers []scheduler.Worker) string {
-	if q.Held == "" && len(serving(q, workers)) == 0 {
+	ws := serving(q, workers)
+	switch {
+	case q.Held != "":
+		return q.BlockedBy
+	case len(ws) == 0:
 		return nobody(q.Pool, q.Handler)
+	case allDown(ws, q.Handler):
+		return fmt.Sprintf("handler %q is down", q.Handler)
 	}
 	return q.BlockedBy
+}
+
+// allDown tells whether a handler has no process on any of its workers.
+func allDown(ws []scheduler.Worker, handler string) bool {
+	return !slices.ContainsFunc(ws, func(w scheduler.Worker) bool { _, down := w.DownReason(handler); return !down })
+}
+
+// downText says so, and why on the first.
+func downText(ws []scheduler.Worker, handler string) string {
+	why, _ := ws[0].DownReason(handler)
+	if why != "" {
+		why = ": " + brief(why)
+	}
+	return fmt.Sprintf("handler %q is down on %s that could run it%s", handler, plural(int64(len(ws)), "live worker"), why)
 }
 
 // blockedText is blockedBy for a column. What one task lacks of a queue's own tokens or

@@ -49,6 +49,8 @@ func start(r scheduler.Receipt) string {
 		return "starts when the queue is resumed"
 	case r.State == "scheduled":
 		return "starts at " + clock(r.EarliestStart) + " or later"
+	case r.Position == 0 && r.Binding != nil && r.Binding.Why == "concurrency":
+		return "starts when a place is free"
 	case r.Position == 0:
 		return "can start now"
 	case wait < 10*time.Millisecond:

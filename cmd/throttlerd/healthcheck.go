@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -28,7 +30,7 @@ Exit codes: 0 it serves; 1 it does not, with the reasons; 5 Redis does not answe
   throttlerd healthcheck -c /etc/throttlerd/config.hcl --timeout 2s
   throttlerd healthcheck || [ $? -eq 5 ]     # a restart of the worker does not mend Redis`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return h.run(c) },
+		RunE: func(c *cobra.Command, _ []string) error { return h.report(c, h.run(c)) },
 	}
 	f := c.Flags()
 	f.StringVarP(&h.file, "config", "c", "", "configuration file or directory (THROTTLE_CONFIG, ./config.hcl if it exists)")
@@ -43,6 +45,25 @@ type healthcheck struct {
 	pid     int
 	timeout time.Duration
 	asJSON  bool
+}
+
+// report prints an error as throttlectl does, where JSON was asked for.
+func (h *healthcheck) report(c *cobra.Command, err error) error {
+	var shown *shownError
+	if err == nil || !h.asJSON || errors.As(err, &shown) {
+		return err
+	}
+	code := exitCode(err)
+	word, known := map[int]string{2: "usage", 5: "unreachable", 7: "invalid"}[code]
+	if !known {
+		word = "failed"
+	}
+	text, jerr := json.Marshal(map[string]any{"error": map[string]string{"code": word, "message": err.Error()}})
+	if jerr != nil {
+		return err
+	}
+	fmt.Fprintln(c.ErrOrStderr(), string(text))
+	return &shownError{err, code}
 }
 
 func (h *healthcheck) run(c *cobra.Command) error {

@@ -161,7 +161,7 @@ func TestHealthcheckRefuses(t *testing.T) {
 	check(5, "is not reachable", "-c", file, "--timeout", "300ms")
 	s.redis.Continue()
 	s.redis.Kill()
-	check(5, "is not reachable", "-c", file, "--timeout", "300ms", "--json")
+	check(5, `{"error":{"code":"unreachable","message":"`, "-c", file, "--timeout", "300ms", "--json")
 	began := time.Now()
 	check(5, "is not reachable", "-c", file) // by the default, 5 s
 	if took := time.Since(began); took < 4*time.Second {
