@@ -239,8 +239,8 @@ func (s *site) bound(rate string, starts []proc.Entry) {
 		jitter += 100 * time.Microsecond
 	}
 	s.Logf("figure: %s: %d starts, latest %v after its grant; starts keep the bound with a jitter of %v", rate, len(starts), latest, jitter)
-	if jitter > latest {
-		s.Errorf("starts break %s by more than they were late", rate)
+	if err := ratelimit.CheckLate(r, latest, ratelimit.Grants(walls...)); err != nil {
+		s.Errorf("starts break %s by more than they were late: %v", rate, err)
 	}
 }
 
