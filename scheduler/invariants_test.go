@@ -188,9 +188,9 @@ func checkLanes(t *testing.T, c *Client, q string, h map[string]string, put func
 	for id, w := range running {
 		lease := c.rdb.HGet(ctx, c.keys.run(w), id).Val()
 		if _, key, ok := strings.Cut(lease, " key="); ok {
-			cost, name, _ := strings.Cut(key, ":")
-			if cost != "0" {
-				runs[name]++
+			end := strings.IndexAny(key, ":;")
+			if key[end] == ':' { // it holds a place of the key's cap
+				runs[key[end+1:]]++
 			}
 		}
 	}

@@ -112,6 +112,63 @@ func TestKeyLimits(t *testing.T) {
 	})
 }
 
+// A cap counts what runs when a key comes under it, too.
+func TestKeyCapCountsWhatRuns(t *testing.T) {
+	for name, change := range map[string]func(cap int) QueueChange{
+		"of all": func(cap int) QueueChange {
+			return QueueChange{Key: ptr(&KeySpec{Concurrency: cap, Weight: 1})}
+		},
+		"of one": func(cap int) QueueChange {
+			return QueueChange{Exceptions: map[string]*KeyRule{"a key=1;:b": {Concurrency: ptr(cap)}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, c *Client) {
+				ctx, key := context.Background(), "a key=1;:b"
+				newQueue(t, c, "q", "", byKey(KeySpec{Weight: 1}, map[string]KeyRule{"other": {Weight: ptr(2)}}))
+				newQueue(t, c, "beside", "", byKey(KeySpec{Weight: 1}, nil))
+				first, second := newWorker(t, c, "w1"), newWorker(t, c, "w2")
+				submitKeys(t, c, "beside", 1, key)
+				submitKeys(t, c, "q", 5, key)
+				claimN(t, first, 4)
+				held := claimN(t, second, 4).Grants
+				submitKeys(t, c, "q", 9, key)
+				checkInvariants(t, c)
+				set := func(cap int) {
+					t.Helper()
+					if err := c.UpdateQueue(ctx, "q", change(cap)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				set(6)
+				checkInvariants(t, c)
+				g := claimN(t, first, 64).Grants
+				if len(g) != 1 || len(held) != 2 {
+					t.Fatalf("5 run, the cap is 6, and %d more start", len(g))
+				}
+				for _, x := range append(g, held...) { // leased under the cap, and before it
+					settle(t, second, report(x, Done, 0, ""))
+					settle(t, first, report(x, Done, 0, ""))
+				}
+				g = claimN(t, first, 64).Grants
+				if len(g) != 3 {
+					t.Errorf("3 have ended, and %d start", len(g))
+				}
+				checkInvariants(t, c)
+				set(0) // and back: what had a place gives it back
+				more := claimN(t, first, 2).Grants
+				settle(t, first, report(g[0], Done, 0, ""), report(more[0], GiveBack, 0, ""))
+				checkInvariants(t, c)
+				set(7)
+				if g = claimN(t, first, 64).Grants; len(g) != 1 {
+					t.Errorf("6 run, the cap is 7, and %d more start", len(g))
+				}
+				checkInvariants(t, c)
+			})
+		})
+	}
+}
+
 // A key without work keeps no state once its bucket is full.
 func TestKeyStateGoes(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Client) {

@@ -49,10 +49,11 @@ local function task_cost(costs, name)
 end
 
 -- charge_text is what a lease says of its costs, behind the queue's name: only what
--- differs from one token of the queue. Of equal costs all but the key is made once.
+-- differs from one token of the queue. Of equal costs all but the key is made once. Behind
+-- its cost a key has a colon where the task holds a place of its cap, else a semicolon.
 local ONE_EACH = {1}
 
-local function charge_text(q, costs, key)
+local function charge_text(q, costs, key, place)
   local made = q.texts
   if not made then
     made = {}
@@ -71,25 +72,24 @@ local function charge_text(q, costs, key)
         text[1] = text[1] .. string.format(' %s=%d', name, c)
       end
     end
-    text[2] = text[1] .. string.format(' key=%d:', task_cost(costs, 'key'))
+    text[2] = text[1] .. string.format(' key=%d', task_cost(costs, 'key'))
     made[costs or ONE_EACH] = text
   end
-  return key and text[2] .. key or text[1] -- at the end, for it may hold anything
+  return key and text[2] .. (place and ':' or ';') .. key or text[1] -- at the end, for it may hold anything
 end
 
--- lease_read returns the parts of a lease: fence, start, turn, claim and queue as text,
--- and what it was charged: {queue = c, limits = {name = c}, key = text, key_cost = c},
--- or ONE_TOKEN, of the queue. Leases of equal charges have one table of limits, which
--- nobody changes.
+-- lease_read returns the parts of a lease: fence, start, turn, claim and queue as text, what
+-- it was charged, and the key. Equal charges are one table, which nobody changes:
+-- {queue = c, limits = {name = c}, key = c, place = true where it holds one of the key's cap},
+-- or ONE_TOKEN, of the queue.
 local ONE_TOKEN = {queue = 1, limits = {}}
 local charges_known = {[''] = ONE_TOKEN}
 
--- charge_read is that of a lease without its key.
 local function charge_read(text)
-  local charge = {queue = 1, limits = {}}
+  local charge = {queue = 1, limits = {}, place = string.sub(text, -1) == ':'}
   for limit, c in string.gmatch(text, ' ([^=]+)=(%d+)') do
-    if limit == 'queue' then
-      charge.queue = tonumber(c)
+    if limit == 'queue' or limit == 'key' then
+      charge[limit] = tonumber(c)
     else
       charge.limits[limit] = tonumber(c)
     end
@@ -100,13 +100,11 @@ end
 
 local function lease_read(text)
   local fence, start, seq, claim, name, rest = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%S+)(.*)$')
-  local charge = charges_known[rest]
-  if not charge then
-    local head, c, key = string.match(rest, '^(.-) key=(%d+):(.*)$')
-    charge = charges_known[head or rest] or charge_read(head or rest)
-    if key then
-      charge = {queue = charge.queue, limits = charge.limits, key = key, key_cost = tonumber(c)}
-    end
+  local i, key = string.find(rest, '[:;]'), nil
+  if i then
+    key = string.sub(rest, i + 1)
+    rest = string.sub(rest, 1, i)
   end
-  return fence, start, seq, claim, name, charge
+  local charge = charges_known[rest] or charge_read(rest)
+  return fence, start, seq, claim, name, charge, key
 end

@@ -1,10 +1,11 @@
 -- key.lua: the keys of a queue with a key block. Put behind limit.lua, record.lua and
 -- cost.lua, in front of queue.lua.
 --
--- keys:<queue> holds for each key that has work, runs, or whose buckets are not full (but
+-- keys:<queue> holds for each key that has work or places, or whose buckets are not full (but
 -- for one that only stands in keyready, and was never served):
 --   "pass running frozen generation front place buckets"
 --     pass        how far along it is, in 1/1000 of cost ÷ weight: the least is next
+--     running     tasks that hold a place of its cap: none while it has none
 --     generation  of the default rates under which the buckets are kept
 --     front       tasks given back, in lanefront:<queue>:<key>
 --     place       r keyready (by pass), l keylater (by instant), f keyfull, - it has no

@@ -58,6 +58,13 @@ local function retry_delay(min, max, jitter, k, random)
   return d - math.floor(math.floor(d / 1000000 * jitter) * (random / 1000000))
 end
 
+-- key_touched returns a key that changes: settle_queue writes it.
+local function key_touched(q, name, now)
+  local k = q.touched[name] or keys_load(q, {name}, now)[1]
+  q.touched[name] = k
+  return k
+end
+
 -- Made only where a task was charged more than a token of its queue.
 local ended_limits, limits_ended
 
@@ -111,12 +118,9 @@ local function use_charges()
         end
       end
     end
-    if c.key and q.keys then
-      local k = q.touched[c.key] or keys_load(q, {c.key}, now)[1]
-      if c.key_cost > 0 then
-        k.running = k.running - 1
-      end
-      q.touched[c.key] = k
+    if c.place and t.key and q.keys then
+      local k = key_touched(q, t.key, now)
+      k.running = k.running - 1
     end
     if t.outcome ~= 'throttled' and not t.extra then
       return
@@ -125,7 +129,7 @@ local function use_charges()
       if name == 'queue' then
         return c.queue > 0 and q, c.queue
       elseif name == 'key' then
-        return c.key and q.keys and keys_load(q, {c.key}, now)[1], c.key_cost
+        return t.key and q.keys and key_touched(q, t.key, now), c.key
       end
       return c.limits[name] and limit_load(name, now), c.limits[name]
     end
@@ -204,7 +208,7 @@ local function never_started(t)
 end
 
 -- settle_queue applies the outcomes of one queue's tasks; their leases are gone
--- already. Each of batch is {id, outcome, number, text, extra, limit, start, seq, charge}.
+-- already. Each of batch is {id, outcome, number, text, extra, limit, start, seq, charge, key}.
 local function settle_queue(name, worker, batch, now)
   local q = load_queue(name, now)
   if not q then -- the queue was removed while they ran
@@ -225,7 +229,7 @@ local function settle_queue(name, worker, batch, now)
       mine[#mine + 1] = t
     else -- of a queue that was removed while it ran
       local unused = never_started(t)
-      t.charge.key, t.extra, t.outcome = nil, nil, ''
+      t.key, t.extra, t.outcome = nil, nil, ''
       use_charges()
       ended_limits(q, t, unused, touched, now)
     end
@@ -240,7 +244,7 @@ local function settle_queue(name, worker, batch, now)
   if q.keys then -- all at once
     local names = {}
     for _, t in ipairs(batch) do
-      names[#names + 1] = t.charge.key
+      names[#names + 1] = t.charge.place and t.key or nil
     end
     keys_load(q, names, now)
   end
@@ -334,8 +338,8 @@ local function settle_queue(name, worker, batch, now)
   if #back > 0 then
     if q.keys then
       for _, t in ipairs(back) do
-        t.key = t.charge.key or ''
-        q.touched[t.key] = q.touched[t.key] or keys_load(q, {t.key}, now)[1]
+        t.key = t.key or ''
+        key_touched(q, t.key, now)
       end
       keys_back(q, back, now)
     else

@@ -20,7 +20,7 @@ local function reap_tasks(worker, alive, max, now)
     if #ids == max then
       break
     end
-    local _, start, seq, _, name, charge = lease_read(flat[i + 1])
+    local _, start, seq, _, name, charge, key = lease_read(flat[i + 1])
     ids[#ids + 1] = flat[i]
     if not queues[name] then
       queues[name] = {}
@@ -29,7 +29,7 @@ local function reap_tasks(worker, alive, max, now)
     local wasted = tonumber(start) > alive and 1 or 0
     local outcome = stops[flat[i]] and 'cancelled' or 'back'
     table.insert(queues[name], {id = flat[i], outcome = outcome, number = wasted, text = '',
-      start = start, seq = seq, charge = charge})
+      start = start, seq = seq, charge = charge, key = key})
   end
   redis.call('HDEL', K.RUN .. worker, unpack(ids)) -- a removal first: passes when memory is full
   for _, name in ipairs(order) do

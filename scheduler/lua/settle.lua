@@ -35,9 +35,9 @@ end
 local reply, queues, order, gone, seen, count = {}, {}, {}, {}, {}, 0
 for k = 1, #ids do
   local i, id = k * 6 - 4, ids[k]
-  local fence, start, seq, _, name, charge
+  local fence, start, seq, _, name, charge, key
   if run[k] and not seen[id] then
-    fence, start, seq, _, name, charge = lease_read(run[k])
+    fence, start, seq, _, name, charge, key = lease_read(run[k])
   end
   reply[k] = 0
   if fence == ARGV[i + 1] then
@@ -64,7 +64,7 @@ for k = 1, #ids do
     else
       limit = string.match(extra, '^l (%S+)')
     end
-    batch[#batch + 1] = {id = id, outcome = outcome, number = number, text = ARGV[i + 4], start = start, seq = seq, charge = charge,
+    batch[#batch + 1] = {id = id, outcome = outcome, number = number, text = ARGV[i + 4], start = start, seq = seq, charge = charge, key = key,
       extra = extra, limit = limit, state = false}
   end
 end
