@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -145,6 +146,129 @@ func TestShortSubmitIsTheLongOne(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// What settle_plain.lua does is what settle.lua would have done: the same reply, the same
+// state of Redis.
+func TestShortSettleIsTheLongOne(t *testing.T) {
+	ctx := context.Background()
+	defer func(n int) { miniredis.DumpMaxLineLen = n }(miniredis.DumpMaxLineLen)
+	miniredis.DumpMaxLineLen = 10_000
+	now := time.UnixMicro(1_800_000_000_000_000)
+	key := func(k KeySpec) func(*QueueSpec) {
+		return func(s *QueueSpec) { k.Weight = 1; s.Key, s.Limits = &k, []string{"api"} }
+	}
+	queues := map[string]struct {
+		change func(*QueueSpec)
+		short  bool // the second of two calls
+	}{
+		"open":              {func(*QueueSpec) {}, true},
+		"rated":             {func(s *QueueSpec) { s.Rates = rates(t, "10/1s:9") }, true},
+		"capped":            {func(s *QueueSpec) { s.Concurrency = 9 }, false},
+		"short history":     {func(s *QueueSpec) { s.History = 1 }, false},
+		"limited":           {func(s *QueueSpec) { s.Limits = []string{"api", "other"} }, true},
+		"under a cap":       {func(s *QueueSpec) { s.Limits = []string{"api", "few"} }, false},
+		"keyed":             {key(KeySpec{Rates: rates(t, "9/1h:9")}), true},
+		"keys under a cap":  {key(KeySpec{Concurrency: 9}), false},
+		"keys to be swept":  {key(KeySpec{Rates: rates(t, "9/1s:9")}), true}, // which the first call has done
+		"removed meanwhile": {key(KeySpec{}), false},
+	}
+	tasks := map[string]SubmitRequest{
+		"plain":          {},
+		"an own id":      {ID: "own"},
+		"of a cost":      {Cost: 2},
+		"of costs":       {Costs: map[string]int64{"queue": 3, "api": 2}},
+		"under no limit": {Costs: map[string]int64{"api": 0}},
+		"not its own":    {Costs: map[string]int64{"queue": 0}},
+	}
+	for queue, q := range queues {
+		for kind, task := range tasks {
+			t.Run(queue+", "+kind, func(t *testing.T) {
+				one := func(short bool) (state string, replies [2][]any) {
+					m := miniredis.RunT(t)
+					m.SetTime(now)
+					conn := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1, DisableIdentity: true})
+					defer conn.Close()
+					c, err := New(conn, Options{Namespace: "test"})
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, limit := range []string{"api", "other", "few"} {
+						change := LimitChange{Rates: new(rates(t, "9/1h:9"))}
+						if limit == "few" {
+							change.Concurrency = new(9)
+						}
+						if _, err := c.SetLimit(ctx, limit, change); err != nil {
+							t.Fatal(err)
+						}
+					}
+					newQueue(t, c, "q", "", q.change)
+					s, err := c.Register(ctx, Worker{ID: "w", Lease: 10 * time.Second, Started: now})
+					if err != nil {
+						t.Fatal(err)
+					}
+					for i := range 4 {
+						r := task
+						if r.Queue = "q"; i > 0 {
+							r.ID = ""
+						}
+						spec := statusOf(t, c, "q").QueueSpec
+						if spec.Key != nil {
+							r.Key = fmt.Sprint("a:;", i%2)
+						}
+						if len(spec.Limits) == 0 {
+							r.Costs = maps.Clone(r.Costs)
+							delete(r.Costs, "api")
+						}
+						if _, err := c.Submit(ctx, r); err != nil {
+							t.Fatal(err)
+						}
+					}
+					g := claimN(t, s, 3).Grants
+					if m.SetTime(now.Add(time.Minute)); queue == "removed meanwhile" {
+						if err := c.RemoveQueue(ctx, "q", true); err != nil {
+							t.Fatal(err)
+						}
+						newQueue(t, c, "q", "", q.change)
+					}
+					stale := Grant{Internal: g[0].Internal, Fence: g[0].Fence - 1}
+					unknown := Grant{Internal: "0000000000000-1", Fence: 1}
+					for n, grants := range [][]Grant{{stale, g[0], unknown}, g[1:]} {
+						args := []any{"w"}
+						var out []Outcome
+						for _, x := range grants {
+							o := Outcome{Task: x.Internal, Fence: x.Fence, Kind: Done, Text: x.ID}
+							out = append(out, o)
+							args = append(args, o.Task, o.Fence, o.Kind, 0, o.text(), "")
+						}
+						if short {
+							args = s.settleArgs(out)
+						}
+						if replies[n], err = c.run(ctx, settleScript, args...); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if conn.HLen(ctx, c.keys.run("w")).Val() != 0 || len(g) != 3 {
+						t.Errorf("leases are left of %d", len(g))
+					}
+					return m.Dump(), replies
+				}
+				state, replies := one(true)
+				wantState, want := one(false)
+				if state != wantState {
+					t.Errorf("the short one leaves\n%s\nthe long one\n%s", state, wantState)
+				}
+				if short := len(replies[1]) == 0; short != (q.short && kind != "an own id" && kind != "not its own") {
+					t.Errorf("it was a short one: %v", short)
+				} else if short {
+					replies[1] = want[1]
+				}
+				if !reflect.DeepEqual(replies, want) || fmt.Sprint(want) != "[[0 1 0] [1 1]]" {
+					t.Errorf("the short one says %v, the long one %v", replies, want)
+				}
+			})
 		}
 	}
 }

@@ -99,12 +99,7 @@ local function charge_read(text)
 end
 
 local function lease_read(text)
-  local fence, start, seq, claim, name, rest = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%S+)(.*)$')
-  local i, key = string.find(rest, '[:;]'), nil
-  if i then
-    key = string.sub(rest, i + 1)
-    rest = string.sub(rest, 1, i)
-  end
+  local fence, start, seq, claim, name, rest, key = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%S+)([^:;]*[:;]?)(.*)$')
   local charge = charges_known[rest] or charge_read(rest)
-  return fence, start, seq, claim, name, charge, key
+  return fence, start, seq, claim, name, charge, charge.key and key
 end

@@ -330,15 +330,26 @@ local function use_keys()
 
   -- sweep_keys drops states of keys without work whose buckets are full by now.
   function sweep_keys(max, now, load)
-    for _, entry in ipairs(redis.call('ZRANGEBYSCORE', K.SWEEP, '-inf', now, 'LIMIT', 0, max)) do
-      redis.call('ZREM', K.SWEEP, entry)
+    local due = redis.call('ZRANGEBYSCORE', K.SWEEP, '-inf', now, 'LIMIT', 0, max)
+    local names, order = {}, {}
+    for _, entry in ipairs(due) do
       local queue, name = string.match(entry, '^([^:]*):(.*)$')
-      local q = load(queue, now)
-      if q and q.keys then
-        local k = keys_load(q, {name}, now)[1]
+      if not names[queue] then
+        names[queue] = {}
+        order[#order + 1] = queue
+      end
+      table.insert(names[queue], name)
+    end
+    in_chunks('ZREM', K.SWEEP, due)
+    for _, queue in ipairs(order) do
+      local q, list = load(queue, now), {}
+      for _, k in ipairs(q and q.keys and keys_load(q, names[queue], now) or {}) do
         if k.known and k.place == '-' and k.running == 0 then
-          keys_write(q, {k}, now)
+          list[#list + 1] = k
         end
+      end
+      if #list > 0 then
+        keys_write(q, list, now)
       end
     end
   end

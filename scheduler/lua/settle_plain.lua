@@ -1,7 +1,6 @@
--- settle_plain.lua: tasks that are done and were charged a token of their queue and no more:
--- what settle.lua would do, before all that it needs is made. Put in front of the rest.
--- Where one of them is not so, nothing is changed and all are left to settle.lua, in its
--- form.
+-- settle_plain.lua: tasks that are done, where nobody waits for the places that they had: what
+-- settle.lua would do, before all that it needs is made. Put in front of the rest. Where one
+-- of them is not so, nothing is changed and all are left to settle.lua, in its form.
 --
 -- ARGV     "*worker", then for each task: id, fence, result with its flag in front
 --
@@ -9,6 +8,40 @@
 
 local ARGV = ARGV
 local worker = string.match(ARGV[1], '^%*(.*)$')
+
+-- uncharged returns the named limits that tasks were charged, as pairs of a name and how many
+-- run then; charges are how many tasks had each, as their leases have them, without a key.
+-- nil where a place under a cap comes free, or a key's state is to be swept.
+local function uncharged(charges, now)
+  local ended, order, out = {}, {}, {}
+  for charge, n in pairs(charges) do
+    local last = string.byte(charge, -1)
+    if last == 58 or string.find(charge, ' queue=0', 1, true) then
+      return nil -- a place of its key; or the queue counts tasks that cost it nothing
+    elseif last == 59 and redis.call('ZRANGEBYSCORE', K.SWEEP, '-inf', string.format('%d', now), 'LIMIT', 0, 1)[1] then
+      return nil
+    end
+    for limit in string.gmatch(charge, ' ([^=]+)=') do
+      if limit ~= 'queue' and limit ~= 'key' then
+        if not ended[limit] then
+          order[#order + 1] = limit
+        end
+        ended[limit] = (ended[limit] or 0) + n
+      end
+    end
+  end
+  for _, limit in ipairs(order) do
+    local v = redis.call('HMGET', K.LIMIT .. limit, 'rate', 'cap', 'running')
+    if v[1] then
+      if (v[2] or '0') ~= '0' then
+        return nil
+      end
+      out[#out + 1] = limit
+      out[#out + 1] = string.format('%d', (v[3] or 0) - ended[limit])
+    end
+  end
+  return out
+end
 
 local function plain_ends()
   local ids, n = {}, 0
@@ -19,15 +52,12 @@ local function plain_ends()
   local run = redis.call('HMGET', K.RUN .. worker, unpack(ids))
   local now, off = clock_read(KEYS[1])
   local head, tail = string.format('done %d ', now), ' ' .. worker .. '\n'
-  local reply, queues, order, gone = {}, {}, {}, {}
+  local reply, queues, order, gone, charges = {}, {}, {}, {}, {}
   for k = 1, n do
-    local id, fence, start, name = ids[k], nil, nil, nil
+    local id, fence, start, name, charge = ids[k], nil, nil, nil, nil
     reply[k] = 0
     if run[k] then
-      fence, start, name = string.match(run[k], '^(%d+) (%d+) %d+ %d+ (%S+)$')
-      if not fence then
-        return nil -- charged otherwise
-      end
+      fence, start, name, charge = string.match(run[k], '^(%d+) (%d+) %d+ %d+ (%S+)([^:;]*[:;]?)')
     end
     if fence and fence == ARGV[k * 3] and not gone[id] then
       local q = queues[name]
@@ -46,12 +76,19 @@ local function plain_ends()
         return nil -- of a queue that was removed while it ran; or a history shorter than this call
       end
       q.ids[n], q.ends[2 * n - 1], q.ends[2 * n] = id, id, head .. start .. tail .. ARGV[k * 3 + 1]
+      if charge ~= '' then
+        charges[charge] = (charges[charge] or 0) + 1
+      end
       reply[k], gone[id] = 1, true
       gone[#gone + 1] = id
     end
   end
   if #gone == 0 then
     return reply
+  end
+  local limits = uncharged(charges, now)
+  if not limits then
+    return nil
   end
   redis.call('HDEL', K.RUN .. worker, unpack(gone)) -- a removal first: passes when memory is full
   if redis.call('EXISTS', K.STOP .. worker) == 1 then
@@ -74,6 +111,9 @@ local function plain_ends()
     redis.call('HSET', K.ENDS .. name, unpack(q.ends))
     redis.call('HSET', K.QUEUE .. name, 'running', q.running - n, 'done', q.done + n, 'ended', q.ended + n,
       'used', string.format('%d', now))
+  end
+  for i = 1, #limits, 2 do
+    redis.call('HSET', K.LIMIT .. limits[i], 'running', limits[i + 1])
   end
   clock_write(KEYS[1], now, off)
   return #gone == n and {} or reply
