@@ -436,7 +436,7 @@ local function use_turns()
       if at <= c.now and alone() then
         grant_more(q, by, best.index, c)
       end
-      l.known, l.ver = nil, l.ver + 1
+      l.known, l.head, l.ver = nil, nil, l.ver + 1
       local following = q.dear and candidate(q, 1, by, c.now)
       q.where, q.own, q.left, q.moves, q.since = slowest(q, c.now, following and following.costs), nil, nil, 0, 0
       if q.where then
