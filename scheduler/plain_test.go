@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -13,6 +15,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
 )
 
 // What submit_plain.lua does is what submit.lua would have done: the same receipts, the same
@@ -294,4 +298,122 @@ func deref(list []Receipt) (out []any) {
 		out = append(out, r)
 	}
 	return out
+}
+
+// What claim_alone.lua does is what claim.lua would have done without it: the same grants, the same
+// state of Redis, whatever came before.
+func TestLoneClaimIsTheLongOne(t *testing.T) {
+	ctx := context.Background()
+	defer func(n int) { miniredis.DumpMaxLineLen = n }(miniredis.DumpMaxLineLen)
+	miniredis.DumpMaxLineLen = 10_000
+	long := finish("claim", ratelimit.WakeLua+lua("next")+lua("begin")+lua("claim_plain"), source(queueParts, "supply", "turns", "claim"))
+	seed, taken := seedOf(t), 0
+	worlds := 60
+	if os.Getenv("THROTTLE_LONG") != "" {
+		worlds = 3000
+	}
+	for world := range uint64(worlds) {
+		one := func(claim *script) (state string, grants []any, alone int) {
+			r := rand.New(rand.NewPCG(seed, world))
+			now := time.UnixMicro(1_800_000_000_000_000)
+			m := miniredis.RunT(t)
+			m.SetTime(now)
+			conn := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1, DisableIdentity: true})
+			defer conn.Close()
+			c, err := New(conn, Options{Namespace: "test"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			draw := func(of ...string) string { return of[r.IntN(len(of))] }
+			spec := DefaultQueue("echo")
+			for i := range 1 + r.IntN(3) {
+				spec.Limits = append(spec.Limits, fmt.Sprint("l", i))
+				newLimit(t, c, fmt.Sprint("l", i), draw("unlimited", "1000000000/1s:100000", "50/1s:40", "30/1m:20,100/1s", "2/1s"), r.IntN(10)/9*30)
+			}
+			spec.Rates = rates(t, draw("unlimited", "unlimited", "1000/1s:100", "20/1s:30"))
+			if r.IntN(3) > 0 {
+				spec.Key = &KeySpec{Rates: rates(t, draw("unlimited", "1000000000/1s:100000", "10/1m:5", "1/1s:2")), Weight: 1 + r.IntN(2), Concurrency: r.IntN(10) / 9 * 5}
+				if r.IntN(8) == 0 {
+					spec.Exceptions = map[string]KeyRule{"k0": {Weight: new(3)}}
+				}
+			}
+			if _, err := c.CreateQueue(ctx, "q", spec); err != nil {
+				t.Fatal(err)
+			}
+			s, err := c.Register(ctx, Worker{ID: "w", Pools: []string{"default"}, Indexes: []string{"default:echo"}, Lease: time.Hour, Started: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys, costs := 1+r.IntN(12), []int64{1, 1, 2, 3}[:1+r.IntN(4)]
+			submit := func(n int) {
+				var tasks []SubmitRequest
+				for range n {
+					x := SubmitRequest{Cost: costs[r.IntN(len(costs))], Payload: []byte("x")}
+					if spec.Key != nil {
+						x.Key = fmt.Sprint("k", r.IntN(keys))
+					}
+					if len(costs) == 4 && r.IntN(4) == 0 {
+						x.Costs = map[string]int64{"key": int64(r.IntN(3)), "l0": 1 + int64(r.IntN(2))}
+					}
+					tasks = append(tasks, x)
+				}
+				_, _ = c.SubmitMany(ctx, "q", tasks) // some are refused: they cost more than there can be
+			}
+			var held []Grant
+			for range 12 {
+				now = now.Add([]time.Duration{time.Microsecond, 20 * time.Millisecond, 3 * time.Second, time.Minute}[r.IntN(4)])
+				m.SetTime(now)
+				submit(r.IntN(15))
+				if r.IntN(10) == 0 {
+					if tasks, err := c.Tasks(ctx, "q", "waiting", 20); err == nil && len(tasks) > 0 {
+						_, _ = c.Cancel(ctx, tasks[r.IntN(len(tasks))].ID)
+					}
+				}
+				if r.IntN(15) == 0 {
+					newQueue(t, c, fmt.Sprint("other", now.UnixMicro()), "", under("l0"))
+					submitN(t, c, fmt.Sprint("other", now.UnixMicro()), 2)
+				}
+				args := s.claimArgs(&Claim{Slots: []Slots{{"default:echo", 1 + r.IntN(12)}}, Lookahead: 50 * time.Millisecond, Most: r.IntN(2) * (1 + r.IntN(12))})
+				reply, err := c.run(ctx, claim, args...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				g, err := s.readGrants(reply, &Claim{Slots: []Slots{{"default:echo", 1}}}, now, now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if queues := reply[4].([]any); claim == claimScript && len(queues) > 0 && len(queues[3].([]any))%2 == 1 {
+					alone++ // the start of all comes first, not of each
+				}
+				grants = append(grants, g.Indexes, g.Grants)
+				held = append(held, g.Grants...)
+				var out, rest = []Outcome(nil), []Grant(nil)
+				for _, x := range held {
+					switch r.IntN(12) {
+					case 0, 1, 2, 3, 4, 5, 6:
+						out = append(out, report(x, Done, 0, ""))
+					case 7:
+						out = append(out, report(x, []string{GiveBack, Postponed, Throttled}[r.IntN(3)], 300_000, ""))
+					default:
+						rest = append(rest, x)
+					}
+				}
+				held = rest
+				if len(out) > 0 {
+					settle(t, s, out...)
+				}
+			}
+			return m.Dump(), grants, alone
+		}
+		state, grants, alone := one(claimScript)
+		wantState, want, _ := one(long)
+		taken += alone
+		if state != wantState || !reflect.DeepEqual(grants, want) {
+			t.Fatalf("world %d: with the short one\n%s\n%+v\nwithout it\n%s\n%+v", world, state, grants, wantState, want)
+		}
+	}
+	t.Logf("%d of %d claims were short ones", taken, worlds*12)
+	if taken < worlds {
+		t.Error("too few to prove anything")
+	}
 }

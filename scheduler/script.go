@@ -25,7 +25,7 @@ var (
 	endParts   = append(queueParts[:4:4], "forget", "outcome")
 
 	submitScript   = finish("submit", ratelimit.WakeLua+lua("submit_plain"), source(queueParts, "standing", "submit"))
-	claimScript    = finish("claim", ratelimit.WakeLua+lua("next")+lua("claim_plain"), source(queueParts, "supply", "turns", "claim"))
+	claimScript    = finish("claim", ratelimit.WakeLua+lua("next")+lua("begin")+lua("claim_plain"), source(queueParts, "claim_alone", "supply", "turns", "claim"))
 	settleScript   = finish("settle", lua("settle_plain"), source(endParts, "settle"))
 	tickScript     = compose(endParts, "next", "reap", "discard", "expire", "tick")
 	leaveScript    = compose(endParts, "reap", "leave")

@@ -32,21 +32,7 @@
 --   moves    queues that went from one limit to another
 -- or {0} when the worker holds no lease (never registered, or reaped).
 
-local worker, number = ARGV[1], tonumber(ARGV[2])
 claim.room = tonumber(ARGV[5])
-
-local v = redis.call('HMGET', K.WORKER .. worker, 'claim', 'reaped', 'lease')
-if not v[1] or v[2] then
-  return {0}
-end
-local last = tonumber(v[1])
-local now, off, _, fence = clock_read(KEYS[1])
--- a fence is never given twice, also when Redis has lost its last writes
-if fence < now then
-  fence = now
-end
-local again = number <= last
-
 local c = {now = now, ahead = tonumber(ARGV[3]), most = tonumber(ARGV[4]), part = tonumber(ARGV[6]), fence = fence, moves = 0, loaded = {},
   indexes = {}, strays = {}, stuck = {}}
 local handlers = {}
@@ -272,7 +258,7 @@ if again then
   for i = 1, #c.indexes do
     indexes[i] = {0, 0, 0}
   end
-  return {2, now + clock_passed(), last, indexes, leases}
+  return {2, now + clock_passed(), tonumber(last), indexes, leases}
 end
 
 -- write: the leases, then the queues, then the limits
@@ -293,13 +279,9 @@ for _, q in ipairs(c.loaded) do
   end
 end
 if #run > 0 then
-  lease_write(worker, run)
+  lease_write(run)
 end
-redis.call('HSET', K.WORKER .. worker, 'claim', number)
-if v[3] then -- a sign of life: a tick may be missed while Redis is away for a moment
-  redis.call('ZADD', K.WORKERS, 'XX', now + tonumber(v[3]), worker)
-end
-clock_write(KEYS[1], now, off, fence)
+claim_write(fence)
 for _, q in ipairs(c.loaded) do
   save_supply(q, now)
   local n = #q.seqs

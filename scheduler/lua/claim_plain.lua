@@ -4,18 +4,6 @@
 -- front of the rest, behind next.lua. Where one of them is not so, nothing is changed and
 -- all is left to claim.lua.
 
--- lease_write keeps leases: id, lease, id, lease ... Redis keeps a small hash of short values
--- as a list, and goes through it for each field: 32 at a time make it a table, by a value
--- that is too long for a list, and is taken out again.
-local function lease_write(worker, run)
-  if #run < 64 then
-    redis.call('HSET', K.RUN .. worker, unpack(run))
-  else
-    redis.call('HSET', K.RUN .. worker, '', string.rep(' ', 65), unpack(run))
-    redis.call('HDEL', K.RUN .. worker, '')
-  end
-end
-
 -- plain_queue returns a queue that is so, or nil.
 local function plain_queue(name, index)
   local v = redis.call('HMGET', K.QUEUE .. name, 'index', 'rate', 'frozen', 'held', 'waiting', 'running', 'later', 'front',
@@ -48,21 +36,12 @@ end
 
 -- plain_claim is the whole claim, or nil.
 local function plain_claim()
-  local worker, number, index = ARGV[1], tonumber(ARGV[2]), ARGV[8]
-  local free, part, room = math.min(tonumber(ARGV[9] or 0), tonumber(ARGV[4])), tonumber(ARGV[6]), tonumber(ARGV[5])
-  local slots = free + tonumber(ARGV[7])
-  if #ARGV ~= 9 or slots <= 0 or string.find(index, '=', 1, true) then
+  if again or not only or slots + tonumber(ARGV[7]) <= 0 then
     return nil
   end
-  local v = redis.call('HMGET', K.WORKER .. worker, 'claim', 'reaped', 'lease')
-  if not v[1] or v[2] or not v[3] or number <= tonumber(v[1]) then
-    return nil
-  end
-  local now, off, _, fence = clock_read(KEYS[1])
-  if fence < now then
-    fence = now
-  end
-  local due = redis.call('ZRANGEBYSCORE', K.DUE .. index, '-inf', string.format('%d', now + tonumber(ARGV[3])), 'WITHSCORES',
+  local index, part, room = only, tonumber(ARGV[6]), tonumber(ARGV[5])
+  local free, slots, fence = slots, slots + tonumber(ARGV[7]), fence
+  due = redis.call('ZRANGEBYSCORE', K.DUE .. index, '-inf', string.format('%d', now + tonumber(ARGV[3])), 'WITHSCORES',
     'LIMIT', 0, math.min(slots, MAX_QUEUES))
   local list, wanted = {}, 0
   for i = 1, #due, 2 do
@@ -123,10 +102,8 @@ local function plain_claim()
       more = more or q.name
     end
   end
-  lease_write(worker, run)
-  redis.call('HSET', K.WORKER .. worker, 'claim', number)
-  redis.call('ZADD', K.WORKERS, 'XX', now + tonumber(v[3]), worker)
-  clock_write(KEYS[1], now, off, fence)
+  lease_write(run)
+  claim_write(fence)
   local next = come_next(worker, index, free, now, more)
   next[4] = more and 1
   return {1, now + clock_passed(), first, {next}, queues, 0}

@@ -187,6 +187,17 @@ local function use_keys()
     end
   end
 
+  -- as_tables has Redis keep states and ready keys as tables. Small ones are lists, which it
+  -- goes through for each key: 32 at a time make tables of them, by an entry that is too
+  -- long for a list, and is taken out again. No key has a line break.
+  local function as_tables(q)
+    local long = '\n' .. string.rep(' ', 64)
+    redis.call('HSET', K.KEYS .. q.name, '\n', long)
+    redis.call('HDEL', K.KEYS .. q.name, '\n')
+    redis.call('ZADD', K.KEYREADY .. q.name, '0', long)
+    redis.call('ZREM', K.KEYREADY .. q.name, long)
+  end
+
   -- keys_write stores keys, each in its place.
   function keys_write(q, list, now)
     local d = keys_default(q)
@@ -244,6 +255,9 @@ local function use_keys()
       in_chunks('ZREM', key .. q.name, out[place])
     end
     in_chunks('HDEL', K.KEYS .. q.name, gone)
+    if #list >= 32 then
+      as_tables(q)
+    end
     in_chunks('HSET', K.KEYS .. q.name, states)
     in_chunks('ZADD', K.KEYREADY .. q.name, ready)
     in_chunks('ZADD', K.KEYLATER .. q.name, later)

@@ -61,6 +61,17 @@ local function queue_bucket(q)
   return 'bucket', buckets_text(q.b)
 end
 
+-- save_counts writes what changes of a queue when n of its tasks are granted, and how many
+-- tasks stand in front of its list.
+local function save_counts(q, n, front)
+  redis.call('HSET', K.QUEUE .. q.name, 'waiting', q.waiting, 'running', q.running, 'seq', q.seq,
+    'upto', string.format('%d', q.upto), 'front', front, 'spent', string.format('%d', q.spent), 'exempt', q.exempt,
+    'turn', string.format('%d', q.turn), 'vt', string.format('%d', q.vt or 0), queue_bucket(q))
+  if q.dear then -- else as many starts as tokens
+    redis.call('HINCRBY', K.QUEUE .. q.name, 'starts', n)
+  end
+end
+
 -- full_cap tells whether the queue's own cap lets no more start.
 local function full_cap(q)
   return q.cap > 0 and q.running - q.exempt >= q.cap

@@ -527,12 +527,7 @@ local function save_supply(q, now)
     redis.call('LTRIM', K.WAIT .. q.name, q.took_list, -1)
   end
   if n > 0 then
-    redis.call('HSET', K.QUEUE .. q.name, 'waiting', q.waiting, 'running', q.running, 'seq', q.seq,
-      'upto', string.format('%d', q.upto), 'front', q.keys and 0 or q.front - q.took_front, 'spent', string.format('%d', q.spent), 'exempt', q.exempt,
-      'turn', string.format('%d', q.turn), 'vt', string.format('%d', q.vt or 0), queue_bucket(q))
-    if q.dear then -- else as many starts as tokens
-      redis.call('HINCRBY', K.QUEUE .. q.name, 'starts', n)
-    end
+    save_counts(q, n, q.keys and 0 or q.front - q.took_front)
   end
   if q.had_gone ~= q.gone then
     redis.call('HSET', K.QUEUE .. q.name, 'gone', q.gone)

@@ -26,7 +26,7 @@ import (
 var accessACL = []string{"resetkeys", "resetchannels", "~{" + namespace + "}:*", "&{" + namespace + "}:*", "-@all",
 	"+hello", "+ping", "+multi", "+exec", "+info", "+eval", "+evalsha", "+subscribe", "+publish", "+pubsub", "+time", "+get", "+set", "+del", "+unlink", "+exists", "+rename",
 	"+hget", "+hmget", "+hgetall", "+hset", "+hsetnx", "+hdel", "+hexists", "+hincrby", "+hkeys", "+hlen", "+hscan",
-	"+lindex", "+llen", "+lpos", "+lpush", "+lrange", "+ltrim", "+rpush", "+sadd", "+smembers", "+srem",
+	"+lindex", "+llen", "+lpop", "+lpos", "+lpush", "+lrange", "+ltrim", "+rpush", "+sadd", "+scard", "+smembers", "+srem",
 	"+zadd", "+zcard", "+zcount", "+zmscore", "+zpopmax", "+zrank", "+zrange", "+zrangebylex", "+zrangebyscore", "+zrem", "+zremrangebyrank", "+zscore"}
 
 // accessACLShort are rules that say the same in fewer words, with more rights.
