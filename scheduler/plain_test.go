@@ -328,9 +328,9 @@ func TestLoneClaimIsTheLongOne(t *testing.T) {
 			spec := DefaultQueue("echo")
 			for i := range 1 + r.IntN(3) {
 				spec.Limits = append(spec.Limits, fmt.Sprint("l", i))
-				newLimit(t, c, fmt.Sprint("l", i), draw("unlimited", "1000000000/1s:100000", "50/1s:40", "30/1m:20,100/1s", "2/1s"), r.IntN(10)/9*30)
+				newLimit(t, c, fmt.Sprint("l", i), draw("unlimited", "1000000000/1s:100000", "5/1m:100", "100/1s:8", "30/1m:20,100/1s", "2/1s"), r.IntN(10)/9*30)
 			}
-			spec.Rates = rates(t, draw("unlimited", "unlimited", "1000/1s:100", "20/1s:30"))
+			spec.Rates = rates(t, draw("unlimited", "unlimited", "1000/1s:10", "20/1s:30"))
 			if r.IntN(3) > 0 {
 				spec.Key = &KeySpec{Rates: rates(t, draw("unlimited", "1000000000/1s:100000", "10/1m:5", "1/1s:2")), Weight: 1 + r.IntN(2), Concurrency: r.IntN(10) / 9 * 5}
 				if r.IntN(8) == 0 {

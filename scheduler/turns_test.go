@@ -195,28 +195,32 @@ func TestTurnAtACrowdedFasterLimit(t *testing.T) {
 // had room for the dear one alone: the instant of its limit is not that of the dear one.
 func TestCheapTaskBehindADearOne(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Client) {
-		newLimit(t, c, "api", "100/1m:100", 0)
-		newQueue(t, c, "q", "", under("api"))
-		for _, cost := range []int64{100, 1} {
-			mustSubmit(t, c, SubmitRequest{Queue: "q", Cost: cost})
-		}
-		s := newWorker(t, c, "w")
-		one := func() int {
-			g, _, _, err := s.Exchange(context.Background(), nil, &Claim{Slots: []Slots{{"default:echo", 1}}, Lookahead: time.Millisecond, Most: 1})
-			if err != nil {
-				t.Fatal(err)
+		short := []Slots{{"default:echo", 1}}
+		for _, slots := range [][]Slots{short, append(short, Slots{"default:other", 0})} {
+			name := fmt.Sprint("api", len(slots))
+			newLimit(t, c, name, "100/1m:100", 0)
+			newQueue(t, c, name, "", under(name))
+			for _, cost := range []int64{100, 1} {
+				mustSubmit(t, c, SubmitRequest{Queue: name, Cost: cost})
 			}
-			return len(g.Grants)
-		}
-		if n := one(); n != 1 {
-			t.Fatalf("%d grants of the dear one", n)
-		}
-		if n := one(); n != 0 {
-			t.Errorf("%d grants at once, no token is there", n)
-		}
-		forward(t, c, 601*time.Millisecond)
-		if n := one(); n != 1 {
-			t.Errorf("%d grants when its token is there", n)
+			s := newWorker(t, c, name)
+			one := func() int {
+				g, _, _, err := s.Exchange(context.Background(), nil, &Claim{Slots: slots, Lookahead: time.Millisecond, Most: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(g.Grants)
+			}
+			if n := one(); n != 1 {
+				t.Fatalf("%d grants of the dear one", n)
+			}
+			if n := one(); n != 0 {
+				t.Errorf("%d grants at once, no token is there", n)
+			}
+			forward(t, c, 601*time.Millisecond)
+			if n := one(); n != 1 {
+				t.Errorf("%d grants when its token is there", n)
+			}
 		}
 	})
 }

@@ -83,7 +83,7 @@ var mutants = []mutant{
 		"if n == 1 and ahead == 0 and v[20]", "if n == 1 and v[20]",
 		"./scheduler", "TestOnlyALoneTaskIsHandedOver", false},
 	{"a reaped worker claims nothing", "scheduler/lua/begin.lua",
-		"if not last or reaped then", "if not last then",
+		"if not last or reaped then", "last = last or 0\nif false then",
 		"./scheduler", "TestDeadWorkersTasksWaitAgain", false},
 	{"after an outage leases are renewed before anything is reaped", "scheduler/lua/tick.lua",
 		"if now - last > 2000000 then", "if false then",
