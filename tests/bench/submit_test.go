@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,46 +72,90 @@ func TestSubmitInBatches(t *testing.T) {
 	for i := range tasks {
 		tasks[i].Payload = fmt.Appendf(nil, "%0*d", payloadSize, i)
 	}
-	ours, bare, asynq, bullmq := 0.0, 0.0, 0.0, 0.0
+	one, asynq, bullmq := 0.0, 0.0, 0.0
+	var ours, bare widest
 	for range rounds {
-		r := newRig(t, `handler "echo" {}`, 0)
-		r.queue("q", "1/1h")
-		start := time.Now()
-		if _, err := r.client.SubmitMany(context.Background(), "q", tasks); err != nil {
-			t.Fatal(err)
+		for _, width := range []int{1, 4, 64} {
+			v := submitBatches(t, tasks, width)
+			ours.better(v, width)
+			if width == 1 {
+				one = max(one, v)
+			}
+			bare.better(bareWrites(t, tasks, width), width)
 		}
-		ours = max(ours, n/time.Since(start).Seconds())
-		bare = max(bare, bareWrites(t, tasks))
 		asynq = max(asynq, peer(t, "asynq-submit", 60_000, 64).PerSecond)
 		bullmq = max(bullmq, bull(t, "bulk", 60_000, 1).PerSecond)
 	}
-	bar("submit in batches, one goroutine", fmt.Sprintf("%.0f/s", ours), fmt.Sprintf("asynq, 64 goroutines, %.0f/s", asynq), times(ours, asynq), "≥ 8 ×", ours >= 8*asynq)
-	note("the same payloads written by bare HSET and RPUSH, 256 a round trip, no script", "%.0f/s, %s asynq", bare, times(bare, asynq))
-	note("BullMQ, in bulk", "%.0f/s, %s", bullmq, times(ours, bullmq))
+	bar("submit in batches", fmt.Sprintf("%.0f/s (%d goroutines)", ours.perSecond, ours.width), fmt.Sprintf("asynq %.0f/s (64)", asynq),
+		times(ours.perSecond, asynq), "≥ 8 ×", ours.perSecond >= 8*asynq)
+	note("the same by one goroutine", "%.0f/s, %s asynq", one, times(one, asynq))
+	note("the same payloads written by bare HSET and RPUSH, 256 a round trip, no script", "%.0f/s (%d goroutines), %s asynq", bare.perSecond, bare.width, times(bare.perSecond, asynq))
+	note("BullMQ, in bulk", "%.0f/s, %s", bullmq, times(one, bullmq))
+}
+
+// widest is the best of runs with different numbers of goroutines.
+type widest struct {
+	perSecond float64
+	width     int
+}
+
+func (w *widest) better(perSecond float64, width int) {
+	if perSecond > w.perSecond {
+		w.perSecond, w.width = perSecond, width
+	}
+}
+
+// perSecond runs f by many goroutines, each with its part of the tasks.
+func perSecond(t *testing.T, tasks []scheduler.SubmitRequest, width int, f func([]scheduler.SubmitRequest) error) float64 {
+	t.Helper()
+	var wg sync.WaitGroup
+	start := time.Now()
+	for k := range width {
+		wg.Go(func() {
+			if err := f(tasks[k*len(tasks)/width : (k+1)*len(tasks)/width]); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	return float64(len(tasks)) / time.Since(start).Seconds()
+}
+
+// submitBatches is how many tasks a second are submitted, into a queue of a server of its own.
+func submitBatches(t *testing.T, tasks []scheduler.SubmitRequest, width int) float64 {
+	t.Helper()
+	r := newRig(t, `handler "echo" {}`, 0)
+	r.queue("q", "1/1h")
+	return perSecond(t, tasks, width, func(part []scheduler.SubmitRequest) error {
+		_, err := r.client.SubmitMany(context.Background(), "q", part)
+		return err
+	})
 }
 
 // bareWrites is how many payloads a second go into a hash, and their ids into a list.
-func bareWrites(t *testing.T, tasks []scheduler.SubmitRequest) float64 {
+func bareWrites(t *testing.T, tasks []scheduler.SubmitRequest, width int) float64 {
 	t.Helper()
 	const call = 256
 	ctx, rdb := context.Background(), newRig(t, "", 0).rdb
-	start := time.Now()
-	for i := 0; i < len(tasks); i += call {
-		var fields, ids []any
-		for k := i; k < min(i+call, len(tasks)); k++ {
-			id := fmt.Sprintf("%013x-1", start.UnixMicro()+int64(k))
-			fields, ids = append(fields, id, tasks[k].Payload), append(ids, id)
+	var last atomic.Int64
+	return perSecond(t, tasks, width, func(part []scheduler.SubmitRequest) error {
+		for i := 0; i < len(part); i += call {
+			var fields, ids []any
+			for k := i; k < min(i+call, len(part)); k++ {
+				id := fmt.Sprintf("%013x-1", 1<<50+last.Add(1))
+				fields, ids = append(fields, id, part[k].Payload), append(ids, id)
+			}
+			_, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+				p.HSet(ctx, "tasks", fields...)
+				p.RPush(ctx, "wait", ids...)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
 		}
-		_, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			p.HSet(ctx, "tasks", fields...)
-			p.RPush(ctx, "wait", ids...)
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return float64(len(tasks)) / time.Since(start).Seconds()
+		return nil
+	})
 }
 
 func TestBareDecisions(t *testing.T) {
