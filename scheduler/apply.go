@@ -95,6 +95,12 @@ func (c *Client) queueCalls(ctx context.Context, d Declaration) ([][]any, error)
 	}
 	var calls [][]any
 	for i, reply := range replies {
+		if reply[0] == int64(-4) {
+			if err := c.countPlaces(ctx, names[i]); err != nil {
+				return nil, err
+			}
+			reply = []any{int64(1)}
+		}
 		if err := c.refusedDefine(ctx, names[i], reply); err != nil {
 			return nil, err
 		}

@@ -192,6 +192,9 @@ func checkLanes(t *testing.T, c *Client, q string, h map[string]string, put func
 			if key[end] == ':' { // it holds a place of the key's cap
 				runs[key[end+1:]]++
 			}
+			if key[:end] != "0" && key[end] == ';' && capOf(h, key[end+1:]) != "0" {
+				t.Errorf("queue %s: task %s of key %q, which has a cap, holds no place", q, id, key[end+1:])
+			}
 		}
 	}
 	states := c.rdb.HGetAll(ctx, c.keys.prefix+"keys:"+q).Val()
@@ -242,6 +245,15 @@ func checkLanes(t *testing.T, c *Client, q string, h map[string]string, put func
 		t.Errorf("queue %s: keys %v, running %v have no state", q, sets, runs)
 	}
 	return n
+}
+
+// capOf is the cap of a key by the record of its queue.
+func capOf(h map[string]string, key string) string {
+	if cap, _, _ := strings.Cut(h["x_"+key], " "); cap != "" && cap != "-" {
+		return cap
+	}
+	cap, _, _ := strings.Cut(h["key"], " ")
+	return cap
 }
 
 func knownPart(rest string) bool {

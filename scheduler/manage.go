@@ -107,6 +107,11 @@ func (c *Client) UpdateQueue(ctx context.Context, name string, ch QueueChange) e
 	what := ch.words(fmt.Sprintf("queue %q: ", name), changed)
 	args := append([]any{"update", name, "", cmp.Or(ch.By, byProgram), what, ch.For.Microseconds()}, changed...)
 	reply, err := c.run(ctx, defineScript, args...)
+	if err == nil && reply[0] == int64(-4) {
+		if err = c.countPlaces(ctx, name); err == nil {
+			reply, err = c.run(ctx, defineScript, args...)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("update queue %q: %w", name, err)
 	}
@@ -163,6 +168,29 @@ func differences(before, after QueueSpec) []any {
 	return out
 }
 
+// countPlaces gives what runs of a queue places of its keys' caps, before keys that had none
+// get one: a part of a worker's leases in each call.
+func (c *Client) countPlaces(ctx context.Context, name string) error {
+	var failed error
+	call := func(args ...any) []any {
+		reply, err := c.run(ctx, countScript, append([]any{name}, args...)...)
+		failed = cmp.Or(failed, err)
+		return reply
+	}
+	for _, worker := range call("1") {
+		for next := call(worker, "0"); len(next) > 0 && next[0] != "0"; {
+			next = call(worker, next[0])
+		}
+	}
+	if failed == nil {
+		call("2")
+	}
+	if failed != nil {
+		return fmt.Errorf("count what the keys of queue %q run: %w", name, failed)
+	}
+	return nil
+}
+
 // refusedDefine is the error of a definition that the limits do not allow.
 func (c *Client) refusedDefine(ctx context.Context, name string, reply []any) error {
 	switch reply[0].(int64) {
@@ -170,6 +198,8 @@ func (c *Client) refusedDefine(ctx context.Context, name string, reply []any) er
 		return c.unknownLimit(ctx, reply[1].(string))
 	case -3:
 		return conflictf(ErrConflict, "queue %q holds %d tasks, dead ones included; bounds for keys can be put on or taken off only while it holds none", name, reply[1].(int64))
+	case -4:
+		return conflictf(ErrConflict, "queue %q was changed meanwhile: try again", name)
 	}
 	return nil
 }

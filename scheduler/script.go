@@ -32,6 +32,7 @@ var (
 	registerScript = compose(nil, "register")
 	restartScript  = compose(nil, "restart")
 	defineScript   = compose(queueParts, "define")
+	countScript    = compose(queueParts, "count")
 	purgeScript    = compose(queueParts, "forget", "purge")
 	removeScript   = compose(queueParts, "forget", "discard", "remove")
 	cancelScript   = compose(endParts, "find", "cancel")

@@ -24,7 +24,8 @@ local function lone_queue(n)
     or q.gave or q.b.till or q.b.reverted or q.b.frozen > now or q.upto > now then
     return nil
   end
-  -- of its own a token is left: else it waits at another place
+  -- of its own and where it waits a token is left: so it comes again at once, and where its
+  -- next task has to wait elsewhere, that is found then
   local set = {{b = q.b, name = 'queue', cost = 0, left = (buckets_left(q.b, now) or math.huge) - 1}}
   for _, name in ipairs(q.limits) do
     local l = limit_load(name, now)
@@ -32,20 +33,26 @@ local function lone_queue(n)
       or name ~= place and redis.call('SCARD', K.WAITED .. name) > 0 then
       return nil
     end
-    set[#set + 1] = {b = l.b, l = l, name = name, cost = 0, left = buckets_left(l.b, now) or math.huge}
+    set[#set + 1] = {b = l.b, l = l, name = name, cost = 0, left = (buckets_left(l.b, now) or math.huge) - (name == place and 1 or 0)}
   end
   return slowest(q, now) == place and q, set
 end
 
--- lone_list returns the ids and records of the first n tasks of a list, or nil where one of
--- them, or the one behind, is under fewer limits than the queue.
+-- lone_list returns the ids and records of the first n tasks of a list, or nil where the one
+-- behind may have to wait elsewhere.
 local function lone_list(q, set, n)
   local ids = redis.call('LRANGE', K.WAIT .. q.name, 0, n)
+  if #ids <= n then
+    return nil
+  end
   local recs = redis.call('HMGET', K.TASKS .. q.name, unpack(ids))
   local behind = recs[n + 1] and task_costs(recs[n + 1])
   for i = 1, behind and #set or 0 do
-    if task_cost(behind, set[i].name) == 0 then
+    local cost = task_cost(behind, set[i].name)
+    if cost == 0 then
       return nil
+    elseif i == 1 then
+      set[1].left = set[1].left + 1 - cost
     end
   end
   ids[n + 1] = nil
@@ -57,7 +64,7 @@ end
 -- where no key would be left that may start.
 local function lone_keys(q, n)
   local d = keys_default(q)
-  if d.cap > 0 or d.exceptions or d.stale or d.gens[d.gen - 1]
+  if d.cap > 0 or d.counted or d.exceptions or d.stale
     or redis.call('ZRANGEBYSCORE', K.KEYLATER .. q.name, '-inf', string.format('%d', now), 'LIMIT', 0, 1)[1] then
     return nil
   end

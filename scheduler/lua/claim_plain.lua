@@ -64,11 +64,11 @@ local function plain_claim()
         return nil
       end
       local ids = redis.call('LRANGE', K.WAIT .. q.name, 0, q.n - 1)
-      local recs = redis.call('HMGET', K.TASKS .. q.name, unpack(ids))
-      local granted, tail, n = {now}, string.format(' %d %s', number, q.name), #run
       if #ids < q.n then
         return nil
       end
+      local recs = redis.call('HMGET', K.TASKS .. q.name, unpack(ids))
+      local granted, tail, n = {now}, string.format(' %d %s', number, q.name), #run
       for i = 1, q.n do
         local id, rec = ids[i], recs[i]
         if not rec then

@@ -86,7 +86,7 @@ local ONE_TOKEN = {queue = 1, limits = {}}
 local charges_known = {[''] = ONE_TOKEN}
 
 local function charge_read(text)
-  local charge = {queue = 1, limits = {}, place = string.sub(text, -1) == ':'}
+  local charge = {queue = 1, limits = {}, place = false}
   for limit, c in string.gmatch(text, ' ([^=]+)=(%d+)') do
     if limit == 'queue' or limit == 'key' then
       charge[limit] = tonumber(c)
@@ -94,6 +94,7 @@ local function charge_read(text)
       charge.limits[limit] = tonumber(c)
     end
   end
+  charge.place = string.sub(text, -1) == ':' and charge.key > 0
   charges_known[text] = charge
   return charge
 end

@@ -18,35 +18,9 @@
 -- Returns {1, instant of the change of rates, or 0}, {0} the queue exists (create), does
 -- not (update, undeclare) or needs no change (check), {-1, owner} another owner declares
 -- it, {-2, limit} there is no such limit, {-3, tasks} a key block comes or goes only while
--- the queue holds no task.
+-- the queue holds no task, {-4} keys that had no cap get one: count.lua goes first.
 
 use_limits()
-
--- count_places gives tasks that run a place of their key's cap, where it had none when they
--- were granted. It looks at all leases: a key comes under a cap seldom.
-local function count_places(q, now)
-  local keys, order, leases = {}, {}, {}
-  for _, worker in ipairs(redis.call('ZRANGE', K.WORKERS, 0, -1)) do
-    local run = redis.call('HGETALL', K.RUN .. worker)
-    for i = 1, #run, 2 do
-      local _, _, _, _, queue, charge, key = lease_read(run[i + 1])
-      local k = queue == q.name and key and not charge.place and charge.key > 0 and keys_load(q, {key}, now)[1]
-      if k and k.cap > 0 then
-        k.running = k.running + 1
-        if not keys[k] then
-          keys[k] = true
-          order[#order + 1] = k
-        end
-        leases[#leases + 1] = {K.RUN .. worker, run[i], (string.gsub(run[i + 1], '( key=%d+);', '%1:', 1))}
-      end
-    end
-  end
-  for _, l in ipairs(leases) do
-    redis.call('HSET', unpack(l))
-  end
-  keys_write(q, order, now)
-end
-
 local mode, name, owner, by, during = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
 local key = K.QUEUE .. name
 local flat, old = redis.call('HGETALL', key), {}
@@ -74,7 +48,24 @@ if declares then
   end
 end
 
+-- capped tells whether some key that had no cap gets one.
 local set, new = {}, {}
+local function capped()
+  use_keys()
+  local function cap_of(fields, field)
+    return (key_rules({cap = tonumber(string.match(fields.key, '^%d+'))}, field and fields[field]))
+  end
+  if cap_of(old) == 0 and cap_of(new) > 0 then
+    return true
+  end
+  for field in pairs(new) do
+    if string.sub(field, 1, 2) == 'x_' and cap_of(old, field) == 0 and cap_of(new, field) > 0 then
+      return true
+    end
+  end
+  return false
+end
+
 for k, v in pairs(old) do
   new[k] = v
 end
@@ -99,6 +90,10 @@ end
 local tasks = (tonumber(old.waiting) or 0) + (tonumber(old.later) or 0) + (tonumber(old.running) or 0) + (tonumber(old.dead) or 0)
 if exists and tasks > 0 and ((old.key or '') == '') ~= ((new.key or '') == '') then
   return {-3, tasks}
+end
+local places = (old.key or '') ~= '' and (new.key or '') ~= '' and capped()
+if places and old.running ~= '0' and old.counted ~= '2' then
+  return {-4}
 end
 if mode == 'check' then
   return {same and 0 or 1, 0}
@@ -147,7 +142,7 @@ end
 
 -- the rates, caps and weights of its keys
 local q = exists and load_queue(name, now)
-local keys, stale, capped = {}, false, false -- capped: keys that had no cap have one
+local keys, stale = {}, false
 if (new.key or '') ~= '' then
   use_keys()
   local before = exists and q.keys and keys_default(q) or {gens = {}, gen = 0, rates = '', cap = 0, weight = 1}
@@ -165,7 +160,6 @@ if (new.key or '') ~= '' then
     put('generations', table.concat(text, ';'))
   end
   stale = before.gen > 0 and (before.rates ~= rates or before.cap ~= after.cap or q.dear and inforce ~= b.rate)
-  capped = before.gen > 0 and before.cap == 0 and after.cap > 0
   local exceptions = 0
   for field, value in pairs(new) do
     if string.sub(field, 1, 2) == 'x_' then
@@ -173,15 +167,17 @@ if (new.key or '') ~= '' then
       if value ~= (old[field] or '') and before.gen > 0 then
         local state = redis.call('HGET', K.KEYS .. name, string.sub(field, 3))
         local k = key_read(before, string.sub(field, 3), state, old[field], redis.call('ZSCORE', K.KEYREADY .. name, string.sub(field, 3)), now)
-        local own, had = nil, k.cap
+        local own
         k.cap, k.weight, own = key_rules(after, value)
-        capped = capped or had == 0 and k.cap > 0
         k.b = buckets_change(k.b, own, now)
         keys[#keys + 1] = k
       end
     end
   end
   put('exceptions', exceptions)
+  if places then
+    put('counted', '0') -- what runs has them
+  end
   after.exceptions = exceptions > 0
   if q then
     q.defaults = after
@@ -265,8 +261,5 @@ if #keys > 0 then
   keys_write(q, keys, now)
 end
 q = load_queue(name, now)
-if capped and q.running > 0 then
-  count_places(q, now)
-end
 announce(q, place_queue(q, now), now)
 return {1, changed}

@@ -5,7 +5,8 @@
 -- for one that only stands in keyready, and was never served):
 --   "pass running frozen generation front place buckets"
 --     pass        how far along it is, in 1/1000 of cost ÷ weight: the least is next
---     running     tasks that hold a place of its cap: none while it has none
+--     running     tasks that hold a place of its cap: while it has none, those from before,
+--                 and while the queue's field counted is 1 or 2, before it gets one (count.lua)
 --     generation  of the default rates under which the buckets are kept
 --     front       tasks given back, in lanefront:<queue>:<key>
 --     place       r keyready (by pass), l keylater (by instant), f keyfull, - it has no
@@ -17,8 +18,10 @@
 
 -- A script makes its functions anew with each call, so these are made only where a queue
 -- has keys: load_queue calls use_keys.
-local keys_default, key_rules, key_fresh, key_read, keys_load, key_at, key_place, keys_write, keys_next,
+local keys_default, key_rules, key_fresh, key_read, keys_load, key_counts, key_at, key_place, keys_write, keys_next,
   begin_work, keys_push, keys_back, keys_review, sweep_keys, drop_keys
+
+local LONG = '\n' .. string.rep(' ', 64)
 
 local function use_keys()
   if keys_default then
@@ -31,10 +34,10 @@ local function use_keys()
     if q.defaults then
       return q.defaults
     end
-    local v = redis.call('HMGET', K.QUEUE .. q.name, 'key', 'generations', 'exceptions', 'stale')
+    local v = redis.call('HMGET', K.QUEUE .. q.name, 'key', 'generations', 'exceptions', 'stale', 'counted')
     local cap, weight, rates = string.match(v[1], '^(%d+) (%d+) (.*)$')
     local d = {cap = tonumber(cap), weight = tonumber(weight), rates = rates, gens = {}, gen = 0, states = {},
-      exceptions = (tonumber(v[3]) or 0) > 0, stale = v[4] and v[4] ~= '' and v[4]}
+      exceptions = (tonumber(v[3]) or 0) > 0, stale = v[4] and v[4] ~= '' and v[4], counted = (v[5] or '0') ~= '0'}
     for n, at, text in string.gmatch(v[2] or '', '(%d+) (%d+) ([^;]*)') do
       d.gen = tonumber(n)
       d.gens[d.gen] = {at = tonumber(at), rates = text}
@@ -157,6 +160,11 @@ local function use_keys()
     return out
   end
 
+  -- key_counts tells whether a task of the key takes a place.
+  function key_counts(q, k)
+    return k.cap > 0 or q.defaults.counted
+  end
+
   -- key_at is the earliest instant at which the key's own limit lets a task of cost c
   -- start; NEVER while its cap is full.
   function key_at(k, c)
@@ -185,17 +193,6 @@ local function use_keys()
     for i = 1, #list, 1000 do
       redis.call(command, key, unpack(list, i, math.min(i + 999, #list)))
     end
-  end
-
-  -- as_tables has Redis keep states and ready keys as tables. Small ones are lists, which it
-  -- goes through for each key: 32 at a time make tables of them, by an entry that is too
-  -- long for a list, and is taken out again. No key has a line break.
-  local function as_tables(q)
-    local long = '\n' .. string.rep(' ', 64)
-    redis.call('HSET', K.KEYS .. q.name, '\n', long)
-    redis.call('HDEL', K.KEYS .. q.name, '\n')
-    redis.call('ZADD', K.KEYREADY .. q.name, '0', long)
-    redis.call('ZREM', K.KEYREADY .. q.name, long)
   end
 
   -- keys_write stores keys, each in its place.
@@ -255,14 +252,19 @@ local function use_keys()
       in_chunks('ZREM', key .. q.name, out[place])
     end
     in_chunks('HDEL', K.KEYS .. q.name, gone)
-    if #list >= 32 then
-      as_tables(q)
+    if #list >= 32 then -- as lease_write does; no key has a line break
+      states[#states + 1], states[#states + 2] = LONG, LONG
+      redis.call('ZADD', K.KEYREADY .. q.name, '0', LONG)
     end
     in_chunks('HSET', K.KEYS .. q.name, states)
     in_chunks('ZADD', K.KEYREADY .. q.name, ready)
     in_chunks('ZADD', K.KEYLATER .. q.name, later)
     in_chunks('ZADD', K.KEYFULL .. q.name, full)
     in_chunks('ZADD', K.SWEEP, sweep)
+    if #list >= 32 then
+      redis.call('HDEL', K.KEYS .. q.name, LONG)
+      redis.call('ZREM', K.KEYREADY .. q.name, LONG)
+    end
   end
 
   -- keys_next is the instant at which some key has a task that may start; nil when none has.

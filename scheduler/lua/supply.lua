@@ -316,7 +316,7 @@ local function use_lanes()
     remove(t.list, 1)
     if cost > 0 then
       buckets_debit(k.b, at, cost)
-      k.running = k.running + (k.cap > 0 and 1 or 0)
+      k.running = k.running + (key_counts(q, k) and 1 or 0)
     end
     if k.pass > q.vt then
       q.vt = k.pass
@@ -478,7 +478,7 @@ local function take(q, t, at, now)
   local id, rec, seq, k, from = t.id, t.rec, t.seq, t.key, q
   local n = #q.seqs + 1
   if t.costs or k or q.limits then
-    q.charges[n] = charge_text(q, t.costs, k and k.name, k and k.cap > 0 and task_cost(t.costs, 'key') > 0)
+    q.charges[n] = charge_text(q, t.costs, k and k.name, k and key_counts(q, k) and task_cost(t.costs, 'key') > 0)
   end
   if k then
     from = k.lane
