@@ -125,14 +125,17 @@ local function plain_submit()
       redis.call('RPUSH', K.WAIT .. name, id)
     end
   else
-    local bodies, ids, text = {}, {}, string.format('%%013x-%x', no)
+    local bodies, ids, text, format, argv, at, largest = {}, {}, string.format('%%013x-%x', no), string.format, ARGV, 1, big
     for k = 1, n do
-      local id, rec = string.format(text, last + k), ARGV[1 + k * step]
+      at = at + step
+      local id, rec = format(text, last + k), argv[at]
       ids[k], bodies[2 * k - 1], bodies[2 * k] = id, id, rec
-      if #rec > big then
-        big, grown = #rec, true
+      if #rec > largest then
+        largest = #rec
       end
     end
+    grown = largest > big
+    big = largest
     redis.call('HSET', K.TASKS .. name, unpack(bodies))
     redis.call('RPUSH', K.WAIT .. name, unpack(ids))
   end
