@@ -48,8 +48,9 @@ if declares then
   end
 end
 
--- capped tells whether some key that had no cap gets one.
 local set, new = {}, {}
+
+-- capped tells whether some key that had no cap gets one.
 local function capped()
   use_keys()
   local function cap_of(fields, field)
