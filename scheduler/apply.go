@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -23,15 +24,19 @@ type Declaration struct {
 // owner declares is an *OwnedError, found before anything is changed. What is as declared
 // is only read; Redis serves nobody else for about 70 µs a queue that changes.
 func (c *Client) Apply(ctx context.Context, d Declaration) error {
-	limits, err := c.limitCalls(ctx, d)
-	if err != nil {
-		return err
+	for try := 1; ; try++ {
+		limits, err := c.limitCalls(ctx, d)
+		if err != nil {
+			return err
+		}
+		queues, err := c.queueCalls(ctx, d)
+		if err != nil {
+			return err
+		}
+		if err = c.defineAll(ctx, limits, queues); !errors.Is(err, errUncounted) || try == countTries {
+			return err
+		}
 	}
-	queues, err := c.queueCalls(ctx, d)
-	if err != nil {
-		return err
-	}
-	return c.defineAll(ctx, limits, queues)
 }
 
 // limitCalls are those of setLimitScript that make the limits of a declaration.
@@ -94,22 +99,26 @@ func (c *Client) queueCalls(ctx context.Context, d Declaration) ([][]any, error)
 		return nil, fmt.Errorf("check %d queues: %w", len(names), err)
 	}
 	var calls [][]any
+	var uncounted []string
 	for i, reply := range replies {
-		if reply[0] == int64(-4) {
-			if err := c.countPlaces(ctx, names[i]); err != nil {
-				return nil, err
-			}
-			reply = []any{int64(1)}
-		}
-		if err := c.refusedDefine(ctx, names[i], reply); err != nil {
-			return nil, err
-		}
 		switch reply[0].(int64) {
 		case -1:
 			return nil, &OwnedError{Queue: names[i], Owner: reply[1].(string), Other: d.Owner}
+		case -4:
+			uncounted = append(uncounted, names[i])
+			fallthrough
 		case 1:
 			checks[i][0] = "apply"
 			calls = append(calls, checks[i])
+		default:
+			if err := c.refusedDefine(ctx, names[i], reply); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, name := range uncounted {
+		if err := c.countPlaces(ctx, name); err != nil {
+			return nil, err
 		}
 	}
 	owned, err := c.rdb.SMembers(ctx, c.keys.owned(d.Owner)).Result()

@@ -169,6 +169,64 @@ func TestKeyCapCountsWhatRuns(t *testing.T) {
 	}
 }
 
+// A count of places that somebody else began, and did not end or ends late, changes nothing:
+// what was granted meanwhile holds places, and what runs is counted again.
+func TestCountOfPlacesCutShort(t *testing.T) {
+	for name, capped := range map[string]func(c *Client) error{
+		"update": func(c *Client) error {
+			return c.UpdateQueue(context.Background(), "q", QueueChange{Key: ptr(&KeySpec{Concurrency: 5, Weight: 1})})
+		},
+		"file": func(c *Client) error {
+			spec := DefaultQueue("echo")
+			spec.Key = &KeySpec{Concurrency: 5, Weight: 1}
+			return c.Apply(context.Background(), Declaration{Owner: "o", Queues: map[string]QueueSpec{"q": spec}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, c *Client) {
+				spec := DefaultQueue("echo")
+				spec.Key = &KeySpec{Weight: 1}
+				if err := c.Apply(context.Background(), Declaration{Owner: "o", Queues: map[string]QueueSpec{"q": spec}}); err != nil {
+					t.Fatal(err)
+				}
+				count := func(args ...any) []any {
+					reply, err := c.run(context.Background(), countScript, append([]any{"q"}, args...)...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return reply
+				}
+				s := newWorker(t, c, "w")
+				submitKeys(t, c, "q", 12, "a")
+				claimN(t, s, 1)
+				first := count("begin")
+				claimN(t, s, 1)
+				second := count("begin")
+				count("leases", "w", "0")
+				g := claimN(t, s, 2).Grants
+				count("end", first[0]) // it is not the last that began
+				checkInvariants(t, c)
+				if err := capped(c); err != nil {
+					t.Fatal(err)
+				}
+				count("end", second[0])
+				checkInvariants(t, c)
+				if n := len(claimN(t, s, 64).Grants); n != 1 {
+					t.Errorf("4 run, the cap is 5, and %d more start", n)
+				}
+				settle(t, s, report(g[0], Done, 0, ""), report(g[1], Done, 0, ""))
+				checkInvariants(t, c)
+				if n := len(claimN(t, s, 64).Grants); n != 2 {
+					t.Errorf("2 have ended, and %d start", n)
+				}
+				if v := c.rdb.HGet(context.Background(), c.keys.prefix+"q:q", "counted").Val(); v != "0" {
+					t.Errorf("counted is %q", v)
+				}
+			})
+		})
+	}
+}
+
 // A key without work keeps no state once its bucket is full.
 func TestKeyStateGoes(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Client) {

@@ -107,7 +107,7 @@ func (c *Client) UpdateQueue(ctx context.Context, name string, ch QueueChange) e
 	what := ch.words(fmt.Sprintf("queue %q: ", name), changed)
 	args := append([]any{"update", name, "", cmp.Or(ch.By, byProgram), what, ch.For.Microseconds()}, changed...)
 	reply, err := c.run(ctx, defineScript, args...)
-	if err == nil && reply[0] == int64(-4) {
+	for try := 0; err == nil && reply[0] == int64(-4) && try < countTries; try++ {
 		if err = c.countPlaces(ctx, name); err == nil {
 			reply, err = c.run(ctx, defineScript, args...)
 		}
@@ -168,25 +168,34 @@ func differences(before, after QueueSpec) []any {
 	return out
 }
 
+// countTries is how often a count of places is begun again when another client has changed
+// the queue meanwhile.
+const countTries = 5
+
+// errUncounted is that of a definition before which places have to be counted.
+var errUncounted = conflictf(ErrConflict, "its keys get a cap, and it was changed again and again meanwhile: try again")
+
 // countPlaces gives what runs of a queue places of its keys' caps, before keys that had none
 // get one: a part of a worker's leases in each call.
 func (c *Client) countPlaces(ctx context.Context, name string) error {
-	var failed error
-	call := func(args ...any) []any {
-		reply, err := c.run(ctx, countScript, append([]any{name}, args...)...)
-		failed = cmp.Or(failed, err)
-		return reply
-	}
-	for _, worker := range call("1") {
-		for next := call(worker, "0"); len(next) > 0 && next[0] != "0"; {
-			next = call(worker, next[0])
+	err := func() error {
+		begun, err := c.run(ctx, countScript, name, "begin")
+		if err != nil || len(begun) == 0 {
+			return err
 		}
-	}
-	if failed == nil {
-		call("2")
-	}
-	if failed != nil {
-		return fmt.Errorf("count what the keys of queue %q run: %w", name, failed)
+		for _, worker := range begun[1:] {
+			next := []any{"0"}
+			for more := true; more; more = len(next) > 0 && next[0] != "0" {
+				if next, err = c.run(ctx, countScript, name, "leases", worker, next[0]); err != nil {
+					return err
+				}
+			}
+		}
+		_, err = c.run(ctx, countScript, name, "end", begun[0])
+		return err
+	}()
+	if err != nil {
+		return fmt.Errorf("count what the keys of queue %q run: %w", name, err)
 	}
 	return nil
 }
@@ -199,7 +208,7 @@ func (c *Client) refusedDefine(ctx context.Context, name string, reply []any) er
 	case -3:
 		return conflictf(ErrConflict, "queue %q holds %d tasks, dead ones included; bounds for keys can be put on or taken off only while it holds none", name, reply[1].(int64))
 	case -4:
-		return conflictf(ErrConflict, "queue %q was changed meanwhile: try again", name)
+		return fmt.Errorf("queue %q: %w", name, errUncounted)
 	}
 	return nil
 }

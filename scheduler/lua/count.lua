@@ -1,26 +1,39 @@
 -- count.lua: gives tasks that run a place of their key's cap, before keys that had none get
--- one. define.lua wants it done, for all that runs, by calls of bounded length.
+-- one. define.lua wants it done, for all that runs, by calls of bounded length. Meanwhile
+-- what is granted takes places: the queue's field counted is "1 n" while count n is under
+-- way, "2 n" when it is done. Any change of the queue puts it back to 0.
 --
 -- KEYS[1]  {ns}:clock
 -- ARGV     queue, then
---   '1'             what is granted from now on has places; returns the workers
---   '2'             all that runs has them, unless the caps have come since '1'
---   worker, cursor  a part of its leases; returns the cursor of the next, '0' after the last
+--   begin                   returns n, and the workers, none where it is done already
+--   leases, worker, cursor  gives a part of a worker's leases their places; returns the cursor
+--                           of the next part, '0' after the last
+--   end, n                  all of them have places, unless the queue was changed meanwhile
 -- Returns nothing where the queue has no keys.
 
-local name = ARGV[1]
+local name, verb = ARGV[1], ARGV[2]
 local now, off = clock_read(KEYS[1])
 local q = load_queue(name, now)
 if not q or not q.keys then
   return {}
-elseif not ARGV[3] then
-  if ARGV[2] == '1' or keys_default(q).counted then
-    redis.call('HSET', K.QUEUE .. name, 'counted', ARGV[2])
-  end
-  return redis.call('ZRANGE', K.WORKERS, 0, -1)
 end
-local worker, mine = ARGV[2], string.format('-%x', tonumber(redis.call('HGET', K.QUEUE .. name, 'no')))
-local scan = redis.call('HSCAN', K.RUN .. worker, ARGV[3], 'COUNT', 100)
+local counted, no = unpack(redis.call('HMGET', K.QUEUE .. name, 'counted', 'no'))
+if verb == 'begin' then
+  local done = string.match(counted or '', '^2 (%d+)$')
+  if done then
+    return {done}
+  end
+  local n = redis.call('HINCRBY', K.QUEUE .. name, 'counts', 1)
+  redis.call('HSET', K.QUEUE .. name, 'counted', '1 ' .. n)
+  return {tostring(n), unpack(redis.call('ZRANGE', K.WORKERS, 0, 7000))}
+elseif verb == 'end' then
+  if counted == '1 ' .. ARGV[3] then
+    redis.call('HSET', K.QUEUE .. name, 'counted', '2 ' .. ARGV[3])
+  end
+  return {}
+end
+local worker, mine = ARGV[3], string.format('-%x', tonumber(no))
+local scan = redis.call('HSCAN', K.RUN .. worker, ARGV[4], 'COUNT', 100)
 local run, leases, keys, order, seen = scan[2], {}, {}, {}, {}
 for i = 1, #run, 2 do
   local id = run[i]
@@ -37,8 +50,10 @@ for i = 1, #run, 2 do
     leases[#leases + 1] = string.gsub(run[i + 1], '( key=%d+);', '%1:', 1)
   end
 end
-if #leases > 0 then
-  redis.call('HSET', K.RUN .. worker, unpack(leases))
+for i = 1, #leases, 1000 do
+  redis.call('HSET', K.RUN .. worker, unpack(leases, i, math.min(i + 999, #leases)))
+end
+if #order > 0 then
   keys_write(q, order, now)
   clock_write(KEYS[1], now, off)
 end

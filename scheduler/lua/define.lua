@@ -18,7 +18,7 @@
 -- Returns {1, instant of the change of rates, or 0}, {0} the queue exists (create), does
 -- not (update, undeclare) or needs no change (check), {-1, owner} another owner declares
 -- it, {-2, limit} there is no such limit, {-3, tasks} a key block comes or goes only while
--- the queue holds no task, {-4} keys that had no cap get one: count.lua goes first.
+-- the queue holds no task, {-4, 0} keys that had no cap get one: count.lua goes first.
 
 use_limits()
 local mode, name, owner, by, during = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
@@ -92,12 +92,9 @@ local tasks = (tonumber(old.waiting) or 0) + (tonumber(old.later) or 0) + (tonum
 if exists and tasks > 0 and ((old.key or '') == '') ~= ((new.key or '') == '') then
   return {-3, tasks}
 end
-local places = (old.key or '') ~= '' and (new.key or '') ~= '' and capped()
-if places and old.running ~= '0' and old.counted ~= '2' then
-  return {-4}
-end
+local uncounted = (old.key or '') ~= '' and (new.key or '') ~= '' and not string.find(old.counted or '', '^2') and capped()
 if mode == 'check' then
-  return {same and 0 or 1, 0}
+  return {uncounted and -4 or same and 0 or 1, 0}
 end
 if mode == 'undeclare' and (old.owner ~= owner or old.undeclared == '1') then
   return {1, 0}
@@ -106,6 +103,9 @@ for limit in string.gmatch(new.limits or '', '%S+') do
   if redis.call('EXISTS', K.LIMIT .. limit) == 0 then
     return {-2, limit}
   end
+end
+if uncounted then
+  return {-4, 0}
 end
 
 local now, off = clock_read(KEYS[1])
@@ -176,8 +176,8 @@ if (new.key or '') ~= '' then
     end
   end
   put('exceptions', exceptions)
-  if places then
-    put('counted', '0') -- what runs has them
+  if (old.counted or '0') ~= '0' then
+    put('counted', '0') -- what runs has places where there are caps now
   end
   after.exceptions = exceptions > 0
   if q then

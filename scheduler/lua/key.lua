@@ -6,7 +6,7 @@
 --   "pass running frozen generation front place buckets"
 --     pass        how far along it is, in 1/1000 of cost ÷ weight: the least is next
 --     running     tasks that hold a place of its cap: while it has none, those from before,
---                 and while the queue's field counted is 1 or 2, before it gets one (count.lua)
+--                 and what starts just before it gets one (count.lua)
 --     generation  of the default rates under which the buckets are kept
 --     front       tasks given back, in lanefront:<queue>:<key>
 --     place       r keyready (by pass), l keylater (by instant), f keyfull, - it has no
