@@ -28,6 +28,9 @@ else
     local k = keys_load(q, {key}, now)[1]
     if redis.call('ZREM', K.LANEFRONT .. name .. ':' .. key, id) == 1 then
       k.front = k.front - 1
+      if k.front == 0 and redis.call('EXISTS', K.LANE .. name .. ':' .. key) == 0 then
+        k.has = false -- it was the last of its key
+      end
     else
       q.gone = q.gone + 1
     end
