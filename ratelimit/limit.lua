@@ -182,14 +182,16 @@ local function use_limits()
     local kept = limit_kept(l, queue, turn)
     if not kept then
       return at, why
-    elseif l.cap > 0 and l.running + kept.places >= l.cap then
-      return NEVER, 'turn', kept.again
+    end
+    local again = math.min(kept.again, l.b.till or NEVER) -- the burst of an override ends with it
+    if l.cap > 0 and l.running + kept.places >= l.cap then
+      return NEVER, 'turn', again
     elseif limit_beside(l, kept, math.max(at, l.now), c) then
       return at, why
     elseif c + kept.tokens <= buckets_burst(l.b) then
-      return buckets_at(l.b, c + kept.tokens), 'turn'
+      return buckets_at(l.b, c + kept.tokens), 'turn', again
     end
-    return NEVER, 'turn', kept.again
+    return NEVER, 'turn', again
   end
 
   -- limit_place writes the instant at which the limit has room for the first that waits
