@@ -19,6 +19,19 @@ import (
 	"github.com/throttlerd/throttlerd/ratelimit"
 )
 
+// standingClock is a client of a Redis of its own, whose TIME moves only when it is told.
+func standingClock(t *testing.T, now time.Time) (*miniredis.Miniredis, *redis.Client, *Client) {
+	t.Helper()
+	m := miniredis.RunT(t)
+	m.SetTime(now)
+	conn := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1, DisableIdentity: true})
+	c, err := New(conn, Options{Namespace: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, conn, c
+}
+
 // What submit_plain.lua does is what submit.lua would have done: the same receipts, the same
 // state of Redis, and the same worker is told, of every kind of queue.
 func TestShortSubmitIsTheLongOne(t *testing.T) {
@@ -84,14 +97,8 @@ func TestShortSubmitIsTheLongOne(t *testing.T) {
 					// the short one hands it over: what claims make of both is the same
 					handed := queue == "open" && (call == "one" || call == "own id") && (before == "an idle worker" || before == "one running")
 					one := func(args func(string, []SubmitRequest) []any) (state string, receipts any, short bool) {
-						m := miniredis.RunT(t)
-						m.SetTime(now)
-						conn := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1, DisableIdentity: true})
+						m, conn, c := standingClock(t, now)
 						defer conn.Close()
-						c, err := New(conn, Options{Namespace: "test"})
-						if err != nil {
-							t.Fatal(err)
-						}
 						if _, err := c.SetLimit(ctx, "api", LimitChange{Rates: new(rates(t, "1/1h:2"))}); err != nil {
 							t.Fatal(err)
 						}
@@ -191,14 +198,8 @@ func TestShortSettleIsTheLongOne(t *testing.T) {
 		for kind, task := range tasks {
 			t.Run(queue+", "+kind, func(t *testing.T) {
 				one := func(short bool) (state string, replies [2][]any) {
-					m := miniredis.RunT(t)
-					m.SetTime(now)
-					conn := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1, DisableIdentity: true})
+					m, conn, c := standingClock(t, now)
 					defer conn.Close()
-					c, err := New(conn, Options{Namespace: "test"})
-					if err != nil {
-						t.Fatal(err)
-					}
 					for _, limit := range []string{"api", "other", "few"} {
 						change := LimitChange{Rates: new(rates(t, "9/1h:9"))}
 						if limit == "few" {
@@ -317,14 +318,8 @@ func TestLoneClaimIsTheLongOne(t *testing.T) {
 		one := func(claim *script) (state string, grants [][]Grant, next []Next, alone int) {
 			r := rand.New(rand.NewPCG(seed, world))
 			now := time.UnixMicro(1_800_000_000_000_000)
-			m := miniredis.RunT(t)
-			m.SetTime(now)
-			conn := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1, DisableIdentity: true})
+			m, conn, c := standingClock(t, now)
 			defer conn.Close()
-			c, err := New(conn, Options{Namespace: "test"})
-			if err != nil {
-				t.Fatal(err)
-			}
 			draw := func(of ...string) string { return of[r.IntN(len(of))] }
 			spec := DefaultQueue("echo")
 			for i := range 1 + r.IntN(3) {
