@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,11 +21,12 @@ type Server struct {
 	Policy     string // maxmemory-policy
 	MaxMemory  int64  // bytes; 0 is no bound
 	Memory     int64  // bytes in use
-	Refused    error  // why it says nothing: INFO is refused
+	Silent     error  // why it says nothing: INFO is refused, or a node of a cluster does not answer (*UnreachableError)
 }
 
-// Servers asks the server, or each master of a cluster, what it is. One that refuses to
-// tell (no right to INFO, or not a Redis proper) says so.
+// Servers asks the server, or each master of a cluster, what it is. One that does not tell
+// (no right to INFO, not a Redis proper, a node that is away) has the reason in Silent; where
+// none answers, the error is an *UnreachableError.
 func (c *Client) Servers(ctx context.Context) ([]Server, error) {
 	cluster, ok := c.rdb.(*redis.ClusterClient)
 	if !ok {
@@ -33,16 +35,28 @@ func (c *Client) Servers(ctx context.Context) ([]Server, error) {
 	}
 	var mu sync.Mutex
 	var out []Server
+	var away error
+	answers := false
 	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
 		s, err := describeServer(ctx, node)
 		s.Addr = node.Options().Addr
 		mu.Lock()
 		defer mu.Unlock()
+		if err != nil {
+			s.Silent, away = err, err
+		} else {
+			answers = true
+		}
 		out = append(out, s)
-		return err
+		return nil
 	})
+	if err != nil {
+		return nil, redisError(err)
+	} else if !answers {
+		return nil, away
+	}
 	slices.SortFunc(out, func(a, b Server) int { return strings.Compare(a.Addr, b.Addr) })
-	return out, redisError(err)
+	return out, nil
 }
 
 func describeServer(ctx context.Context, rdb redis.Cmdable) (Server, error) {
@@ -51,7 +65,7 @@ func describeServer(ctx context.Context, rdb redis.Cmdable) (Server, error) {
 		if redisError(err) != err {
 			return Server{}, redisError(err)
 		}
-		return Server{Refused: err}, nil
+		return Server{Silent: err}, nil
 	}
 	return Server{
 		Version: infoField(info, "redis_version"), Role: infoField(info, "role"), AppendOnly: infoField(info, "aof_enabled"),
@@ -87,8 +101,11 @@ func (c *Client) Warnings(ctx context.Context) ([]string, error) {
 }
 
 func (s Server) warnings() (out []string) {
+	var away *UnreachableError
 	switch {
-	case s.Refused != nil:
+	case errors.As(s.Silent, &away):
+		return []string{"persistence of Redis is unknown: its node " + s.Addr + " does not answer"}
+	case s.Silent != nil:
 		return []string{"persistence of Redis is unknown: INFO is refused"}
 	case s.AppendOnly == "0":
 		out = append(out, "Redis keeps no append-only file: a crash of it loses acknowledged tasks; set appendonly yes")

@@ -47,10 +47,10 @@ func TestServers(t *testing.T) {
 				t.Fatal(list, err)
 			}
 			got := list[0]
-			if (got.Refused != nil) != (s.user != "") || (got.Version == "") != (s.user != "") || (got.Memory == 0) != (s.user != "") {
+			if (got.Silent != nil) != (s.user != "") || (got.Version == "") != (s.user != "") || (got.Memory == 0) != (s.user != "") {
 				t.Errorf("%+v", got)
 			}
-			got.Refused, got.Version, got.Memory = nil, "", 0
+			got.Silent, got.Version, got.Memory = nil, "", 0
 			if got != s.want {
 				t.Errorf("%+v, want %+v", got, s.want)
 			}
@@ -60,6 +60,65 @@ func TestServers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// One node of a cluster that is away, or tells nothing, does not hide the others.
+func TestServersOfACluster(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	nodes := redistest.StartCluster(t, redistest.WithAOF())
+	rdb, err := Dial(RedisOptions{Cluster: nodes.Addrs()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rdb.Close() })
+	c, err := New(rdb, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	looks := func(says string) []Server {
+		t.Helper()
+		list, err := c.Servers(ctx)
+		if err != nil || len(list) != 3 {
+			t.Fatal(list, err)
+		}
+		warnings, err := c.Warnings(ctx)
+		if err != nil || (says == "") != (len(warnings) == 0) || says != "" && !strings.Contains(warnings[0], says) {
+			t.Errorf("%q %v, want %q", warnings, err, says)
+		}
+		return list
+	}
+	silent := func(list []Server, addr string) {
+		t.Helper()
+		for _, s := range list {
+			if (s.Silent != nil) != (s.Addr == addr) || s.Silent == nil && s.AppendOnly != "1" {
+				t.Errorf("%+v", s)
+			}
+		}
+	}
+	silent(looks(""), "")
+
+	mute := nodes.Nodes[0]
+	other := redis.NewClient(&redis.Options{Addr: mute.Addr()})
+	defer other.Close()
+	if err := other.ACLSetUser(ctx, "default", "-info").Err(); err != nil {
+		t.Fatal(err)
+	}
+	silent(looks("INFO is refused"), mute.Addr())
+	if err := other.ACLSetUser(ctx, "default", "+info").Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	away := nodes.Nodes[1]
+	away.Stop()
+	defer away.Continue()
+	brief, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	list, err := c.Servers(brief)
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent(list, away.Addr())
 }
 
 func TestClockOfRedis(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,16 +33,7 @@ func (d *doctor) server() (now time.Time, ok bool) {
 		d.all("clock", clockApart(clock), "this machine's and that of Redis are %s apart", span(clock.Ahead.Abs()))
 	}
 	servers, err := d.s.Servers(d.s.ctx)
-	for _, s := range servers {
-		if s.Refused != nil {
-			err = s.Refused
-		}
-	}
-	if err != nil {
-		d.blind(err, "INFO", "version", "role", "appendonly", "maxmemory-policy")
-	} else if len(servers) > 0 {
-		d.settings(servers)
-	}
+	d.settings(servers, err)
 	if now, err = d.s.Now(d.s.ctx); err != nil {
 		d.add("fail", "scripts", "Redis does not run them: "+err.Error(), "grant EVAL, EVALSHA and what they call, on the keys of the namespace: the README has the line")
 		return now, false
@@ -66,8 +58,28 @@ func clockApart(c scheduler.Clock) []finding {
 		"this machine's is %s %s that of Redis", span(c.Ahead.Abs()), word)
 }
 
-// settings checks each server.
-func (d *doctor) settings(servers []scheduler.Server) {
+// settings checks each server that tells what it is, and names those that do not.
+func (d *doctor) settings(all []scheduler.Server, err error) {
+	var servers []scheduler.Server
+	for _, s := range all {
+		var away *scheduler.UnreachableError
+		switch {
+		case s.Silent == nil:
+			servers = append(servers, s)
+		case errors.As(s.Silent, &away):
+			d.add("fail", "redis", s.Addr+" does not answer: "+cause(s.Silent), "start it again, or have a replica of it take over: CLUSTER NODES shows them")
+		case s.Addr != "":
+			err = fmt.Errorf("%s: %w", s.Addr, s.Silent)
+		default:
+			err = s.Silent
+		}
+	}
+	if err != nil {
+		d.blind(err, "INFO", "version", "role", "appendonly", "maxmemory-policy")
+	}
+	if len(servers) == 0 {
+		return
+	}
 	strict := d.cfg.Durability == config.DurabilityStrict
 	for _, check := range []struct {
 		name string
