@@ -49,9 +49,18 @@ func devCommand() *cobra.Command {
 				return err
 			}
 			defer stop()
-			cfg.Redis = config.Redis{URL: "redis://" + redis + "/0"}
+			own := config.Redis{URL: "redis://" + redis + "/0"}
+			cfg.Redis = own
 			o := daemon.Options{Config: cfg, Log: log, Ephemeral: true, Ready: func(string) { banner(c, cfg, redis, ignored) }}
-			return serve(c, o, file)
+			return serve(c, o, func() (*config.Config, error) {
+				if file == "" {
+					return nil, errors.New("there is no file to read again: name one with -c")
+				}
+				return reread(file, func(cfg *config.Config) error {
+					cfg.Redis = own
+					return addDemo(cfg)
+				})
+			})
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration to serve as well; its redis block is ignored")

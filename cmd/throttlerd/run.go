@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	goruntime "runtime"
@@ -39,9 +40,7 @@ func runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if worker.concurrency > 0 {
-				cfg.Concurrency = worker.concurrency
-			}
+			worker.overrule(cfg)
 			if len(cfg.Handlers) == 0 {
 				return &fileError{errors.New("nothing to serve: the configuration declares no handler")}
 			}
@@ -52,7 +51,9 @@ func runCommand() *cobra.Command {
 			setRedisLog(log)
 			leaveCores()
 			heap.MakeRoom()
-			return serve(c, daemon.Options{Config: cfg, Pools: worker.pools, Queues: worker.queues, Log: log}, file)
+			return serve(c, daemon.Options{Config: cfg, Pools: worker.pools, Queues: worker.queues, Log: log}, func() (*config.Config, error) {
+				return reread(file, func(cfg *config.Config) error { worker.overrule(cfg); return nil })
+			})
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration file or directory (THROTTLE_CONFIG, ./config.hcl)")
@@ -60,25 +61,25 @@ func runCommand() *cobra.Command {
 	return c
 }
 
-// serve runs the daemon under the signals of the process.
-func serve(c *cobra.Command, o daemon.Options, file string) error {
-	ctx, hurry, reload, release := signals(o.Log, file)
+// serve runs the daemon under the signals of the process; again reads its config anew.
+func serve(c *cobra.Command, o daemon.Options, again func() (*config.Config, error)) error {
+	ctx, hurry, reload, release := signals(o.Log, again)
 	defer release()
 	o.Version, o.Hurry, o.Reload = version, hurry, reload
 	err := daemon.Run(ctx, o)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped before it had begun, maybe while a handler started
+	}
 	var failed *runtime.HandlerError
 	if errors.As(err, &failed) {
 		return show(c, daemon.StartDiagnostics(o.Config, failed.Handler, failed.Err))
-	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil // stopped before it had begun
 	}
 	return err
 }
 
 // signals turns SIGTERM and SIGINT into the end of ctx, the next one into hurry, and
-// SIGHUP into the files read again.
-func signals(log hclog.Logger, file string) (ctx context.Context, hurry <-chan struct{}, reload <-chan *config.Config, release func()) {
+// SIGHUP into the config read again.
+func signals(log hclog.Logger, again func() (*config.Config, error)) (ctx context.Context, hurry <-chan struct{}, reload <-chan *config.Config, release func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	quick, configs := make(chan struct{}), make(chan *config.Config, 1)
 	// apart, since a signal that finds its channel full is dropped: many reloads must not
@@ -93,13 +94,17 @@ func signals(log hclog.Logger, file string) (ctx context.Context, hurry <-chan s
 			case <-done:
 				return
 			case <-hangup:
-				if cfg := reread(log, file); cfg != nil {
-					select { // the latest counts, and nobody may be there yet to take it
-					case <-configs:
-					default:
-					}
-					configs <- cfg
+				cfg, err := again()
+				if err != nil {
+					log.Error("reload refused", "error", err)
+					continue
 				}
+				log.Info("files read again", "config_hash", cfg.Hash())
+				select { // the latest counts, and nobody may be there yet to take it
+				case <-configs:
+				default:
+				}
+				configs <- cfg
 			}
 		}
 	}()
@@ -127,19 +132,17 @@ func signals(log hclog.Logger, file string) (ctx context.Context, hurry <-chan s
 	}
 }
 
-// reread returns the config of the changed files, or nil when they are not good.
-func reread(log hclog.Logger, file string) *config.Config {
+// reread returns the config of the changed files, with what the command adds to it.
+func reread(file string, adds func(*config.Config) error) (*config.Config, error) {
 	path, _ := config.Path(file, nil)
 	cfg, diags := config.Load(path, config.Options{Reattach: os.Getenv(config.EnvReattach)})
 	if diags.HasErrors() {
-		log.Error("reload refused: the configuration has mistakes", "error", diags.Error())
-		return nil
+		return nil, fmt.Errorf("the configuration has mistakes: %w", diags)
 	}
 	if err := cfg.Override(config.Flags{}, nil); err != nil {
-		log.Error("reload refused", "error", err)
-		return nil
+		return nil, err
 	}
-	return cfg
+	return cfg, adds(cfg)
 }
 
 // leaveCores leaves half of the cores to the plugins, which do the work: a drain of no-op

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/throttlerd/throttlerd/internal/environ"
+	"github.com/throttlerd/throttlerd/runtime/config"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
@@ -66,4 +67,11 @@ func (w *workerFlags) complete(c *cobra.Command, env environ.Lookup) error {
 		}
 	}
 	return nil
+}
+
+// overrule puts what was said of a worker over what the file says.
+func (w *workerFlags) overrule(cfg *config.Config) {
+	if w.concurrency > 0 {
+		cfg.Concurrency = w.concurrency
+	}
 }

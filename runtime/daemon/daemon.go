@@ -63,21 +63,25 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer removeDir()
-	w, err := runtime.New(runtime.Options{
+	reloading, stopReloading := context.WithCancel(ctx)
+	defer stopReloading()
+	var w *runtime.Worker
+	w, err = runtime.New(runtime.Options{
 		Client: client, Handlers: Handlers(o.Config, dir), Pools: o.Pools, Queues: o.Queues, Concurrency: o.Config.Concurrency,
 		Lease: o.Config.Lease, Lookahead: lookahead(o.Config), DrainTimeout: o.Config.DrainTimeout, Hurry: o.Hurry,
 		Version: o.Version, ConfigHash: o.Config.Hash(), Log: o.Log, Ready: o.Ready,
 		Start: func(ctx context.Context) error {
-			return client.Apply(ctx, declaration.Of(o.Config))
+			if err := client.Apply(ctx, declaration.Of(o.Config)); err != nil {
+				return err
+			}
+			if o.Reload != nil { // not before: what a reload has brought must not be undone by the start
+				go reload(reloading, client, w, o, dir)
+			}
+			return nil
 		},
 	})
 	if err != nil {
 		return err
-	}
-	if o.Reload != nil {
-		reloading, stop := context.WithCancel(ctx)
-		defer stop()
-		go reload(reloading, client, w, o, dir)
 	}
 	return w.Run(ctx)
 }

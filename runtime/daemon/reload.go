@@ -24,6 +24,7 @@ func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o 
 	go replacePlugins(ctx, w, latest, dir)
 	var next *config.Config // to be applied
 	var retry <-chan time.Time
+	waits := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -31,7 +32,7 @@ func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o 
 		case next = <-o.Reload:
 			if next.Namespace != o.Config.Namespace || next.Owner != o.Config.Owner {
 				o.Log.Error("reload refused: namespace or owner differ; they need a restart")
-				next, retry = nil, nil
+				next, retry, waits = nil, nil, false
 				continue
 			}
 		case <-retry:
@@ -51,11 +52,15 @@ func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o 
 				o.Log.Warn("other changes of the files need a restart")
 			}
 		case errors.As(err, &away) && ctx.Err() == nil:
-			o.Log.Warn("reload waits for Redis", "error", err)
-			retry = time.After(again)
+			if !waits {
+				o.Log.Warn("reload waits for Redis", "error", err)
+			}
+			retry, waits = time.After(again), true
+			continue
 		default:
 			o.Log.Error("reload refused", "error", err)
 		}
+		waits = false
 	}
 }
 

@@ -59,8 +59,16 @@ func newRunner(cmd *exec.Cmd, stderr *stderrLog) *processRunner {
 	return &processRunner{cmd: cmd, stderr: stderr, over: make(chan struct{}), silent: make(chan struct{})}
 }
 
-// Start starts the process. On an error nothing is left behind.
+// Start starts the process. On an error nothing is left behind, and nobody waits for it.
 func (r *processRunner) Start(context.Context) error {
+	err := r.start()
+	if err != nil {
+		close(r.silent)
+	}
+	return err
+}
+
+func (r *processRunner) start() error {
 	var pipes [3][2]*os.File
 	for i := range pipes {
 		read, write, err := os.Pipe()
@@ -81,7 +89,6 @@ func (r *processRunner) Start(context.Context) error {
 	r.cmd.Env = append(r.cmd.Env, handlerpb.EnvLifeline+"=3")
 	if err := startOnLauncher(r.cmd); err != nil {
 		closeAll(pipes[:])
-		close(r.silent)
 		return err
 	}
 	stdout[1].Close()
