@@ -141,6 +141,7 @@ func (r *run) leavePlace() {
 			p.suspect = nil
 		}
 		r.place = nil
+		r.h.dismiss(p)
 	}
 }
 

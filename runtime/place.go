@@ -120,8 +120,28 @@ func (h *handler) retire(p process) {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
 	for _, x := range h.places {
-		x.retired = x.retired || x.process == p
+		if x.process == p {
+			x.retired = true
+			h.dismiss(x)
+		}
 	}
+}
+
+// dismiss has a process that another one has replaced killed, when it has nothing to do any
+// more and does not leave. Under w.mu.
+func (h *handler) dismiss(p *place) {
+	if !p.retired || p.busy > 0 {
+		return
+	}
+	time.AfterFunc(killAfter, func() {
+		h.w.mu.Lock()
+		stays := slices.Contains(h.places, p)
+		h.w.mu.Unlock()
+		if stays {
+			h.w.log.Error("plugin killed: it was replaced, has no tasks and does not leave", "handler", h.name)
+			p.process.Kill()
+		}
+	})
 }
 
 // down: a process of the plugin is gone, with all that ran in it. Those that ignored

@@ -2,7 +2,9 @@ package runtime
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -16,12 +18,13 @@ import (
 type still struct {
 	tasks    []pluginhost.Sending
 	startsAt bool
+	killed   atomic.Bool
 }
 
 func (s *still) StartsAt() bool                  { return s.startsAt }
 func (s *still) Send(tasks []pluginhost.Sending) { s.tasks = append(s.tasks, tasks...) }
 func (s *still) Cancel(int64, error)             {}
-func (s *still) Kill()                           {}
+func (s *still) Kill()                           { s.killed.Store(true) }
 
 // stage is a worker with one handler, to which processes come and from which they go.
 type stage struct {
@@ -170,4 +173,37 @@ func TestSuspectsRunOneByOneInEachProcess(t *testing.T) {
 			t.Fatal("it waits for ever")
 		}
 	}
+}
+
+// A process that was replaced finishes its task, and is killed when it then does not leave;
+// one that has left is not.
+func TestReplacedProcessLeavesOrIsKilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		stays, leaves := &still{}, &still{}
+		s.h.up(stays)
+		s.run(1, 0)
+		s.h.up(leaves)
+		s.h.retire(stays)
+		s.h.retire(leaves)
+		s.h.down(leaves, nil)
+		time.Sleep(2 * killAfter)
+		if stays.killed.Load() {
+			t.Error("killed with a task that it had")
+		}
+		s.w.mu.Lock()
+		for _, r := range s.w.runs {
+			s.w.finish(r, scheduler.Outcome{Kind: scheduler.Done})
+		}
+		s.w.mu.Unlock()
+		time.Sleep(killAfter - time.Millisecond)
+		if stays.killed.Load() {
+			t.Error("not given the time to leave")
+		}
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		if !stays.killed.Load() || leaves.killed.Load() {
+			t.Errorf("killed: the one that stays %v, the one that left %v", stays.killed.Load(), leaves.killed.Load())
+		}
+	})
 }

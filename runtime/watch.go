@@ -10,7 +10,7 @@ import (
 const (
 	watchEvery = 250 * time.Millisecond
 	// killAfter: a handler that ignores the end of its context is killed then, with
-	// its process.
+	// its process; and a process that was replaced and does not leave.
 	killAfter = 5 * time.Second
 )
 

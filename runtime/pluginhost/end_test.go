@@ -252,3 +252,56 @@ func openFiles(t *testing.T) int {
 	}
 	return len(files)
 }
+
+// However few descriptors are left, a start ends, and gives back what it took.
+func TestStartWithoutDescriptors(t *testing.T) {
+	noLeaks(t)
+	spec := echoSpec(t)
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	var taken []*os.File
+	defer func() {
+		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before)
+		for _, f := range taken {
+			f.Close()
+		}
+	}()
+	few := before
+	few.Cur = 200
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for left := range 24 {
+		for f, err := os.Open(os.DevNull); err == nil; f, err = os.Open(os.DevNull) {
+			taken = append(taken, f)
+		}
+		for _, f := range taken[len(taken)-left:] {
+			f.Close()
+		}
+		taken = taken[:len(taken)-left]
+		ended := make(chan error, 1)
+		go func() {
+			p, err := pluginhost.Start(t.Context(), spec, pluginhost.Sink{})
+			if err == nil {
+				p.Kill()
+				<-p.Done()
+			}
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			if err != nil {
+				failed++
+			}
+		case <-time.After(patience):
+			t.Fatalf("with %d descriptors left the start does not end", left)
+		}
+	}
+	t.Logf("%d of 24 starts failed", failed)
+	if failed == 0 || failed == 24 {
+		t.Errorf("%d of 24 starts failed: the test takes the wrong number of descriptors", failed)
+	}
+}
