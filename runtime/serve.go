@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/throttlerd/throttlerd/pluginapi"
@@ -127,6 +128,7 @@ func (w *Worker) tickSoon() {
 func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- struct{}) {
 	renewed := time.Now()
 	failing := false
+	unread := ""
 	var said announcer
 	var told teller
 	var stray strays
@@ -165,7 +167,9 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		failing, renewed = false, asked
 		if beat.Reaped > 0 {
 			w.log.Warn("tasks taken back from a dead worker", "count", beat.Reaped)
-			w.tickSoon() // there may be more
+		}
+		if beat.More {
+			w.tickSoon()
 		}
 		for _, id := range beat.Stops {
 			w.stop(id)
@@ -179,9 +183,11 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 		if err := stray.look(ctx, w, ses, beat.Leases); err != nil {
 			w.log.Warn("leases not read", "error", err)
 		}
-		if err := w.findIndexes(ctx, ses); err != nil {
+		err = w.findIndexes(ctx, ses)
+		if text := fmt.Sprint(err); err != nil && text != unread {
 			w.log.Warn("queues not read", "error", err)
 		}
+		unread = fmt.Sprint(err) // each error is told once, not each second
 		w.restartPlugins(ctx, beat.Restarts)
 		if err := said.announce(ctx, w, ses); err != nil {
 			w.log.Warn("state of the handlers and hash of the configuration not announced", "error", err)

@@ -63,20 +63,21 @@ type Worker struct {
 	soon     chan struct{} // the next tick is due
 	placed   chan struct{} // a run was sent to a place
 
-	mu       sync.Mutex
-	ses      *scheduler.Session // nil between two leases
-	runs     map[int64]*run
-	outcomes []scheduler.Outcome
-	handed   []*scheduler.Handed // not taken yet
-	indexes  []*index
-	hash     string        // of the configuration, as it is announced
-	free     int           // slots over all handlers
-	trip     time.Duration // that an exchange takes, of late
-	minding  bool          // minds what waits for a slot
-	closing  bool          // no more claims
-	claiming bool          // one is under way, or waits to be asked again
-	behind   bool          // any claim will give what was handed over unheard
-	quiet    chan struct{} // closed when no run is left; nil unless a drain waits for it
+	mu        sync.Mutex
+	ses       *scheduler.Session // nil between two leases
+	runs      map[int64]*run
+	outcomes  []scheduler.Outcome
+	handed    []*scheduler.Handed // not taken yet
+	indexes   []*index
+	announced *scheduler.Session // the one that told of the indexes
+	hash      string             // of the configuration, as it is announced
+	free      int                // slots over all handlers
+	trip      time.Duration      // that an exchange takes, of late
+	minding   bool               // minds what waits for a slot
+	closing   bool               // no more claims
+	claiming  bool               // one is under way, or waits to be asked again
+	behind    bool               // any claim will give what was handed over unheard
+	quiet     chan struct{}      // closed when no run is left; nil unless a drain waits for it
 }
 
 // handler is one handler of the worker. Its fields are guarded by Worker.mu.
@@ -284,7 +285,7 @@ func (w *Worker) register(ctx context.Context, again bool) (*scheduler.Session, 
 	}
 	for try := 0; ; try++ {
 		me.ID = w.newID() // a name that an earlier try may have used has a lease that runs out
-		ses, err := w.tryRegister(ctx, me)
+		ses, err := w.tryRegister(ctx, me, again)
 		var away *scheduler.UnreachableError
 		if err == nil || !again && !errors.As(err, &away) {
 			return ses, err
@@ -307,23 +308,57 @@ func (w *Worker) newID() string {
 	return fmt.Sprintf("%s-%d-%s", plainName(w.host), os.Getpid(), hex.EncodeToString(nonce[:]))
 }
 
-func (w *Worker) tryRegister(ctx context.Context, me scheduler.Worker) (*scheduler.Session, error) {
+// tryRegister leaves no lease behind when it fails. Again, a lease is kept: the next tick
+// looks for the queues.
+func (w *Worker) tryRegister(ctx context.Context, me scheduler.Worker, again bool) (*scheduler.Session, error) {
+	if !again {
+		if err := w.checkQueues(ctx); err != nil {
+			return nil, err
+		}
+	}
 	ses, err := w.o.Client.Register(ctx, me)
 	if err != nil {
 		return nil, err
 	}
-	return ses, w.findIndexes(ctx, ses)
+	if err = w.findIndexes(ctx, ses); err == nil || again {
+		return ses, nil
+	}
+	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	_ = ses.Leave(leave) // else the lease runs out
+	return nil, err
+}
+
+// checkQueues refuses queues that cannot be served, and names one that may be meant.
+func (w *Worker) checkQueues(ctx context.Context) error {
+	for _, name := range w.o.Queues {
+		q, err := w.o.Client.Queue(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := w.servable(q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Worker) servable(q scheduler.Queue) error {
+	if w.handlers[q.Handler] != nil {
+		return nil
+	}
+	return &scheduler.InvalidError{What: "queue", Reason: fmt.Sprintf("%q is for handler %q, which this worker does not have", q.Name, q.Handler)}
 }
 
 // findIndexes brings the indexes to the pools and queues asked for; "*" is every pool
-// that queues name.
+// that queues name. A queue that cannot be served is an error, behind which the others are.
 func (w *Worker) findIndexes(ctx context.Context, ses *scheduler.Session) error {
-	pools, names, err := w.wanted(ctx, ses)
+	pools, names, unserved, err := w.wanted(ctx, ses)
 	if err != nil {
 		return err
 	}
 	w.mu.Lock()
-	changed := w.ses != ses || len(names) != len(w.indexes)
+	changed := len(names) != len(w.indexes)
 	for i := 0; i < len(names) && !changed; i++ {
 		changed = names[i] != w.indexes[i].name
 	}
@@ -334,34 +369,52 @@ func (w *Worker) findIndexes(ctx context.Context, ses *scheduler.Session) error 
 			handler, _, _ := strings.Cut(rest, "=")
 			w.indexes = append(w.indexes, &index{name: name, h: w.handlers[handler], want: true})
 		}
+		w.announced = nil
 	}
+	known := w.announced == ses
 	w.mu.Unlock()
-	if !changed {
-		return nil
+	if known {
+		return unserved
 	}
 	w.signal()
-	return ses.Announce(ctx, func(me *scheduler.Worker) { me.Pools, me.Indexes = pools, names })
+	if err := ses.Announce(ctx, func(me *scheduler.Worker) { me.Pools, me.Indexes = pools, names }); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	w.announced = ses
+	w.mu.Unlock()
+	return unserved
 }
 
-// wanted are the pools and, sorted, the indexes to claim from.
-func (w *Worker) wanted(ctx context.Context, ses *scheduler.Session) (pools, indexes []string, err error) {
+// wanted are the pools and, sorted, the indexes to claim from; unserved says which of the
+// queues asked for cannot be served now.
+func (w *Worker) wanted(ctx context.Context, ses *scheduler.Session) (pools, indexes []string, unserved, err error) {
 	switch {
 	case len(w.o.Queues) > 0:
+		queues, err := w.o.Client.QueuesByName(ctx, w.o.Queues...)
+		if err != nil {
+			return nil, nil, nil, err
+		}
 		for _, name := range w.o.Queues {
-			q, err := w.o.Client.Queue(ctx, name)
-			if err != nil {
-				return nil, nil, err
+			var index string
+			var missing error = &scheduler.NotFoundError{Kind: "queue", Name: name, Namespace: w.o.Client.Namespace()}
+			if at := slices.IndexFunc(queues, func(q scheduler.Queue) bool { return q.Name == name }); at >= 0 {
+				q := queues[at]
+				index, missing = q.Pool+":"+q.Handler+"="+name, w.servable(q)
 			}
-			if w.handlers[q.Handler] == nil {
-				return nil, nil, &scheduler.InvalidError{What: "queue", Reason: fmt.Sprintf("%q is for handler %q, which this worker does not have", name, q.Handler)}
+			if missing != nil {
+				unserved = errors.Join(unserved, missing)
+				if index = w.lastIndex(name); index == "" {
+					continue // else it may come back, and is asked for meanwhile
+				}
 			}
-			pools = append(pools, q.Pool)
-			indexes = append(indexes, q.Pool+":"+q.Handler+"="+name)
+			pool, _, _ := strings.Cut(index, ":")
+			pools, indexes = append(pools, pool), append(indexes, index)
 		}
 	case slices.Contains(w.o.Pools, "*"):
 		all, err := ses.Indexes(ctx)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		for _, ix := range all {
 			pool, handler, _ := strings.Cut(ix, ":")
@@ -380,7 +433,19 @@ func (w *Worker) wanted(ctx context.Context, ses *scheduler.Session) (pools, ind
 	}
 	sort.Strings(pools)
 	sort.Strings(indexes)
-	return slices.Compact(pools), slices.Compact(indexes), nil
+	return slices.Compact(pools), slices.Compact(indexes), unserved, nil
+}
+
+// lastIndex returns the index in which a queue was served, "" when it was not.
+func (w *Worker) lastIndex(queue string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, ix := range w.indexes {
+		if strings.HasSuffix(ix.name, "="+queue) {
+			return ix.name
+		}
+	}
+	return ""
 }
 
 // abandon forgets a lost lease: what it held is no longer ours. Handlers are told, and

@@ -3,8 +3,11 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // shortLived registers a worker with a lease of its own.
@@ -86,6 +89,86 @@ func TestOutageRenewsEveryLease(t *testing.T) {
 			if settle(t, a, report(x, Done, 0, "")) != 0 {
 				t.Error("an outcome was refused after an outage")
 			}
+		}
+	})
+}
+
+// outage has a worker tick as the first after an outage, in which the lease of another ran
+// out. It returns how long that lease is to last then.
+func outage(t *testing.T, c *Client, first *Session, other string) time.Duration {
+	t.Helper()
+	ctx := context.Background()
+	err := errors.Join(
+		c.rdb.HIncrBy(ctx, c.keys.clock(), "tick", -3_000_000).Err(),
+		c.rdb.ZAdd(ctx, c.keys.workers(), redis.Z{Score: 1, Member: other}).Err(),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tick(t, first).Reaped > 0 {
+		t.Fatal("the first after an outage takes tasks back")
+	}
+	now, err := c.Now(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.UnixMicro(int64(c.rdb.ZScore(ctx, c.keys.workers(), other).Val())).Sub(now)
+}
+
+// A worker that died is taken for one that was cut off three times, not for ever: one whose
+// successors die early too has its tasks taken back. A live one is excused each time.
+func TestDeadWorkerIsExcusedThreeTimes(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "")
+		submitN(t, c, "q", 5)
+		dead, alive := shortLived(t, c, "dead", 10*time.Second), shortLived(t, c, "alive", 10*time.Second)
+		tick(t, dead)
+		tick(t, alive)
+		claimN(t, dead, 5)
+		for i := range 5 {
+			if left := outage(t, c, alive, "dead"); left < 5*time.Second || left > 6*time.Second {
+				t.Errorf("outage %d of a worker that ticks in between: %v left, want 6 s", i+1, left)
+			}
+			tick(t, dead)
+		}
+		for range 3 {
+			if left := outage(t, c, alive, "dead"); left < 5*time.Second {
+				t.Errorf("%v left", left)
+			}
+		}
+		if left := outage(t, c, alive, "dead"); left > 0 {
+			t.Errorf("excused for the fourth time: %v left", left)
+		}
+		if n := tick(t, alive).Reaped; n != 5 {
+			t.Errorf("%d tasks taken back", n)
+		}
+		checkInvariants(t, c)
+	})
+}
+
+// Dead workers that hold nothing do not stand before the one that holds tasks.
+func TestIdleDeadWorkersAreForgottenAtOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "")
+		submitN(t, c, "q", 5)
+		alive := newWorker(t, c, "alive")
+		const idle = 30
+		for i := range idle {
+			shortLived(t, c, fmt.Sprintf("idle%d", i), time.Millisecond)
+		}
+		last := shortLived(t, c, "last", 2*time.Millisecond)
+		claimN(t, last, 5)
+		tick(t, alive)
+		ticks := 0
+		for reaped, more := 0, true; reaped < 5; ticks++ {
+			if !more && ticks > 3 {
+				t.Fatalf("%d tasks after %d ticks, and no more is said to come", reaped, ticks)
+			}
+			b := tick(t, alive)
+			reaped, more = reaped+b.Reaped, b.More
+		}
+		if n := c.rdb.ZCard(context.Background(), c.keys.workers()).Val(); ticks > 4 || n != 1 {
+			t.Errorf("%d workers are left after %d ticks", n, ticks)
 		}
 	})
 }

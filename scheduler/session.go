@@ -71,7 +71,8 @@ type Slots struct {
 
 // Beat is what a tick found.
 type Beat struct {
-	Reaped int      // tasks taken back from dead workers
+	Reaped int      // tasks taken back from a dead worker
+	More   bool     // there is more to be taken back, by the next tick
 	Stops  []string // internal ids of own tasks that somebody wants cancelled
 	Claim  bool     // there is work that nobody was told of
 	Behind bool     // a task was handed over of which this worker has not heard: any claim gives it
@@ -101,7 +102,7 @@ func (s *Session) Tick(ctx context.Context, slots []Slots) (Beat, error) {
 		return Beat{}, fmt.Errorf("worker %q: %w", s.w.ID, ErrLeaseLost)
 	}
 	s.claims.renewed(asked.Add(s.lease))
-	b := Beat{Reaped: int(reply[2].(int64)), Behind: s.claims.behind(reply[6].(int64)), Leases: int(reply[7].(int64))}
+	b := Beat{Reaped: int(reply[2].(int64)), Behind: s.claims.behind(reply[6].(int64)), Leases: int(reply[7].(int64)), More: reply[8].(int64) == 1}
 	for _, id := range reply[3].([]any) {
 		b.Stops = append(b.Stops, id.(string))
 	}
@@ -156,13 +157,16 @@ type Handed struct {
 	received time.Time
 }
 
+// listenTime bounds the wait for a subscription.
+const listenTime = 5 * time.Second
+
 // Listen passes signals to f until the context ends. It returns once the
-// subscription stands, and an error when it cannot; a lost connection is taken up
+// subscription stands, and an error when it cannot within 5 s; a lost connection is taken up
 // again by itself. Each may be lost: a task that was handed over comes with the next claim
 // then.
 func (s *Session) Listen(ctx context.Context, f func(Signal)) error {
 	ps := s.c.rdb.Subscribe(ctx, s.c.keys.wake(s.w.ID))
-	if _, err := ps.Receive(ctx); err != nil {
+	if _, err := ps.ReceiveTimeout(ctx, listenTime); err != nil {
 		ps.Close()
 		return fmt.Errorf("listen as worker %q: %w", s.w.ID, redisError(err))
 	}

@@ -3,10 +3,13 @@
 package blackbox
 
 import (
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/throttlerd/throttlerd/scheduler"
 	"github.com/throttlerd/throttlerd/tests/proc"
 )
 
@@ -66,5 +69,45 @@ func TestStalledWorkerLosesItsLease(t *testing.T) {
 	s.audit("jobs", append(ids, more...))
 	if q := s.show("jobs"); q.Completed != 120 || q.Failed != 0 {
 		t.Errorf("%+v", q)
+	}
+}
+
+// A worker of one queue that was stopped past its lease, while its queue was removed, waits
+// for the queue under one name, and serves it when it is there again.
+func TestStalledWorkerLosesItsQueue(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	file := s.file(`lease = "2s"`, s.echo(), queue("other"))
+	create := func() {
+		_, err := s.client.CreateQueue(s.ctx(), "own", scheduler.DefaultQueue("echo"))
+		s.must(err)
+	}
+	create()
+	w := proc.Worker(t, file, "--queue", "own")
+	s.waitState(s.submit("own", 1, "{}")[0], "done", 5*time.Second)
+	id := s.worker().ID
+	proc.Worker(t, file) // takes back what a dead one had
+	w.Signal(syscall.SIGSTOP)
+	workers := func() (ids []string) {
+		list, err := s.client.Workers(s.ctx())
+		s.must(err)
+		for _, w := range list {
+			ids = append(ids, w.ID)
+		}
+		return ids
+	}
+	proc.Eventually(t, 10*time.Second, "the stopped worker is forgotten", func() bool { return !slices.Contains(workers(), id) })
+	s.must(s.client.RemoveQueue(s.ctx(), "own", true))
+	w.Signal(syscall.SIGCONT)
+	proc.Eventually(t, 10*time.Second, "it is back under a new name", func() bool { return len(workers()) == 2 })
+	w.WaitLog("queues not read", 5*time.Second)
+	before := workers()
+	create()
+	s.waitState(s.submit("own", 1, "{}")[0], "done", 5*time.Second)
+	if now := workers(); !slices.Equal(now, before) {
+		t.Errorf("workers %v, then %v", before, now)
+	}
+	if n := strings.Count(w.Log(), "queues not read"); n > 2 {
+		t.Errorf("told %d times that there is no queue", n)
 	}
 }
