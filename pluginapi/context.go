@@ -13,10 +13,11 @@ type taskContext struct {
 	parent   context.Context
 	deadline time.Time
 
-	mu     sync.Mutex
-	inner  context.Context
-	cancel context.CancelCauseFunc
-	stop   context.CancelFunc // ends the timer of the deadline
+	mu       sync.Mutex
+	inner    context.Context
+	cancel   context.CancelCauseFunc
+	stop     context.CancelFunc // ends the timer of the deadline
+	released bool
 }
 
 func (c *taskContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
@@ -32,6 +33,10 @@ func (c *taskContext) get() context.Context {
 	defer c.mu.Unlock()
 	if c.inner == nil {
 		c.inner, c.cancel = context.WithCancelCause(c.parent)
+		if c.released { // a goroutine of the handler's outlives its run
+			c.cancel(context.Canceled)
+			return c.inner
+		}
 		if !c.deadline.IsZero() {
 			c.inner, c.stop = context.WithDeadlineCause(c.inner, c.deadline, ErrTimeout)
 		}
@@ -60,6 +65,7 @@ func (c *taskContext) calledOff() bool {
 func (c *taskContext) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.released = true
 	if c.inner == nil {
 		return
 	}

@@ -16,6 +16,9 @@ func TestTaskContextMakesNothingUnlessAsked(t *testing.T) {
 	if c.inner != nil {
 		t.Error("a context was made")
 	}
+	if c.Err() != context.Canceled || context.Cause(c) != context.Canceled {
+		t.Errorf("who asks after the run is told %v", c.Err())
+	}
 }
 
 func TestTaskContextPassesCauseOn(t *testing.T) {

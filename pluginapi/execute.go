@@ -29,7 +29,8 @@ type Result struct {
 	Reports []Report
 }
 
-// Execute runs one task as a plugin process does: a panic becomes a failure,
+// Execute runs one task as a plugin process does: a panic becomes a failure (also one of
+// the error's own methods),
 // the error becomes an outcome, result and error text are cut to their bounds.
 // It is for programs that call a Handler without a process; plugins need only
 // Serve. progress is called with each Task.Progress; it may be nil.
@@ -42,9 +43,22 @@ func Execute(ctx context.Context, h Handler, t *Task, progress func(Progress)) R
 
 // execute is Execute, with feedback that its caller closes, and the instant of the start.
 func execute(ctx context.Context, h Handler, t *Task, f *feedback, started time.Time) Result {
+	run := t.Fence // the handler owns the task
 	t.feedback = f
-	out, err := handle(ctx, h, t)
-	r := Result{Run: t.Fence, StartedAt: started, Took: time.Since(started)}
+	r := handle(ctx, h, t)
+	r.Run, r.StartedAt, r.Took = run, started, time.Since(started)
+	return r
+}
+
+// handle runs the handler, and reads its error, which is the author's code too: a panic in
+// either is a failed run.
+func handle(ctx context.Context, h Handler, t *Task) (r Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = Result{Outcome: Failed, Err: cutText(fmt.Sprintf("panic: %v\n%s", p, panicStack()), handlerpb.MaxError)}
+		}
+	}()
+	out, err := h.Handle(ctx, t)
 	r.Outcome, r.Delay, r.Limit = classify(err)
 	if err != nil {
 		r.Err = cutText(err.Error(), handlerpb.MaxError)
@@ -55,15 +69,6 @@ func execute(ctx context.Context, h Handler, t *Task, f *feedback, started time.
 	}
 	r.Result = out
 	return r
-}
-
-func handle(ctx context.Context, h Handler, t *Task) (out []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			out, err = nil, fmt.Errorf("panic: %v\n%s", p, panicStack())
-		}
-	}()
-	return h.Handle(ctx, t)
 }
 
 // panicStack returns the innermost frames of the code that panicked, without

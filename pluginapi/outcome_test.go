@@ -51,6 +51,25 @@ func TestExecuteMakesAFailureOfAPanic(t *testing.T) {
 	}
 }
 
+type noError struct{ text string }
+
+func (e *noError) Error() string { return e.text }
+
+type badUnwrap struct{ error }
+
+func (badUnwrap) Unwrap() error { panic("no cause") }
+
+// An error of the author's whose methods panic is a failure like any other.
+func TestExecuteMakesAFailureOfAnErrorThatPanics(t *testing.T) {
+	var none *noError
+	for want, err := range map[string]error{"nil pointer": none, "panic: no cause": badUnwrap{errors.New("x")}} {
+		r := Execute(t.Context(), HandlerFunc(func(context.Context, *Task) ([]byte, error) { return nil, err }), &Task{Fence: 3}, nil)
+		if r.Run != 3 || r.Outcome != Failed || !strings.Contains(r.Err, want) {
+			t.Errorf("%+v, want %q", r, want)
+		}
+	}
+}
+
 func FuzzCutText(f *testing.F) {
 	f.Add("héllo", 5)
 	f.Add("\xff\xfe\xfd\xfc", 3)

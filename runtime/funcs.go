@@ -54,14 +54,16 @@ func (b *goBackend) Send(tasks []pluginhost.Sending) {
 		go func() {
 			defer b.wg.Done()
 			run := t.Fence // the handler owns the task
-			r := pluginapi.Execute(ctx, h, t, func(p pluginapi.Progress) { b.events.progress([]pluginapi.Progress{p}) })
-			stop()
-			cancel(nil)
-			b.mu.Lock()
-			delete(b.runs, run)
-			b.mu.Unlock()
-			r.Run = run
-			b.events.results([]pluginapi.Result{r})
+			r := pluginapi.Result{Run: run, Outcome: pluginapi.Failed, Err: "the handler ended its goroutine (runtime.Goexit)"}
+			defer func() {
+				stop()
+				cancel(nil)
+				b.mu.Lock()
+				delete(b.runs, run)
+				b.mu.Unlock()
+				b.events.results([]pluginapi.Result{r})
+			}()
+			r = pluginapi.Execute(ctx, h, t, func(p pluginapi.Progress) { b.events.progress([]pluginapi.Progress{p}) })
 		}()
 	}
 }

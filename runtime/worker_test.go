@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	goruntime "runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -134,6 +136,8 @@ func TestOutcomesOfGoHandlers(t *testing.T) {
 			return nil, pluginapi.Permanent(errors.New("hopeless"))
 		case "panic":
 			panic("aargh")
+		case "goexit":
+			goruntime.Goexit()
 		case "hang":
 			<-ctx.Done()
 			return nil, context.Cause(ctx)
@@ -144,7 +148,7 @@ func TestOutcomesOfGoHandlers(t *testing.T) {
 		}
 		return []byte("result of " + x.ID), nil
 	})
-	r.submit("q", "ok", "fail", "permanent", "panic", "hang", "later")
+	r.submit("q", "ok", "fail", "permanent", "panic", "goexit", "hang", "later")
 	if x := r.untilState("ok", "done"); string(x.Result) != "result of ok" || x.Worker == "" {
 		t.Errorf("%+v", x)
 	}
@@ -153,6 +157,9 @@ func TestOutcomesOfGoHandlers(t *testing.T) {
 	}
 	if x := r.untilState("permanent", "dead"); x.LastError != "hopeless" || x.Attempts != 1 {
 		t.Errorf("%+v", x)
+	}
+	if x := r.untilState("goexit", "dead"); x.Attempts != 2 || !strings.Contains(x.LastError, "Goexit") {
+		t.Errorf("goexit: %+v", x)
 	}
 	if x := r.untilState("panic", "dead"); x.Attempts != 2 {
 		t.Errorf("%+v", x)

@@ -15,6 +15,11 @@ import (
 // use for.
 const maxIdle = 256
 
+// silence: a connection of HTTP/2 on which nothing came for so long is asked whether the other
+// end is there, and closed when it does not answer for as long. All deliveries to one host
+// share it, and on one that a firewall has forgotten each would run into its timeout.
+const silence = 5 * time.Second
+
 // newClient returns a client that connects where g lets it, follows no redirect, asks no
 // proxy of the environment, and bounds what the timeout of a delivery does not.
 func newClient(g guard, secure *tls.Config) *http.Client {
@@ -31,6 +36,7 @@ func newClient(g guard, secure *tls.Config) *http.Client {
 			MaxIdleConnsPerHost:    maxIdle,
 			IdleConnTimeout:        90 * time.Second,
 			ForceAttemptHTTP2:      true,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence},
 		},
 	}
 }

@@ -10,10 +10,12 @@ import (
 	"io"
 	"log"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,4 +88,74 @@ func TestClientCertificate(t *testing.T) {
 	config := local(url, "ca_file", ca, "cert_file", writePEM(t, "CERTIFICATE", der), "key_file", writePEM(t, "PRIVATE KEY", keyDER))
 	plugintest.Run(t, &webhook{}, config, pluginapi.Task{}).Want(pluginapi.Done, "HTTP/2.0")
 	plugintest.Run(t, &webhook{}, local(url, "ca_file", ca), pluginapi.Task{}).Want(pluginapi.Failed, "POST https:")
+}
+
+// pass passes a connection on to a server; from the cut on, what comes from either end is
+// lost, and both ends stand.
+func pass(conn net.Conn, to string, cut <-chan struct{}) {
+	server, err := net.Dial("tcp", to)
+	if err != nil {
+		conn.Close()
+		return
+	}
+	one := func(dst, src net.Conn) {
+		defer dst.Close()
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := src.Read(buf)
+			if err != nil {
+				return
+			}
+			select {
+			case <-cut:
+			default:
+				dst.Write(buf[:n])
+			}
+		}
+	}
+	go one(server, conn)
+	go one(conn, server)
+}
+
+// A connection of HTTP/2 whose other end fell silent is given up while deliveries go on: those
+// that follow get a new one.
+func TestSilentConnectionIsGivenUp(t *testing.T) {
+	t.Parallel()
+	to, ca := tlsServer(t, func(*tls.Config) {})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cut := make(chan struct{})
+	go func() {
+		lost := (<-chan struct{})(cut) // for the first connection alone
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			pass(conn, strings.TrimPrefix(to, "https://"), lost)
+			lost = nil
+		}
+	}()
+	h := &webhook{}
+	if err := plugintest.Configure(t, h, local("https://"+l.Addr().String(), "ca_file", ca, "timeout", "500ms")); err != nil {
+		t.Fatal(err)
+	}
+	deliver := func() pluginapi.Result { return pluginapi.Execute(t.Context(), h, &pluginapi.Task{ID: "a"}, nil) }
+	if r := deliver(); r.Outcome != pluginapi.Done || !strings.Contains(string(r.Result), "HTTP/2.0") {
+		t.Fatalf("%+v", r)
+	}
+	close(cut)
+	failed := 0
+	for began := time.Now(); deliver().Outcome != pluginapi.Done; failed++ {
+		if time.Since(began) > 4*silence {
+			t.Fatalf("%d deliveries have failed on it", failed)
+		}
+	}
+	t.Logf("%d deliveries failed", failed)
+	if failed == 0 {
+		t.Error("no delivery was lost with the connection")
+	}
 }
