@@ -6,9 +6,11 @@
 package bench
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -211,20 +213,43 @@ func (r *rig) used(f func()) (worker, plugin, server, wall time.Duration) {
 	return cpu(r.t, pids[0]) - before[0], cpu(r.t, pids[1]) - before[1], cpu(r.t, pids[2]) - before[2], wall
 }
 
-// roundTrips counts what clients have sent, the commands inside scripts apart.
-func (r *rig) roundTrips() int64 {
-	r.t.Helper()
-	info, err := r.rdb.Info(context.Background(), "commandstats").Result()
+// calls counts what a server has done: calls of scripts, and all else, which a drain does
+// inside of them.
+func calls(t *testing.T, rdb redis.UniversalClient) (scripts, commands int64) {
+	t.Helper()
+	info, err := rdb.Info(context.Background(), "commandstats").Result()
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
-	var n int64
 	for line := range strings.Lines(info) {
-		for _, top := range []string{"evalsha", "eval", "ping", "subscribe", "hello"} {
-			var calls int64
-			if k, _ := fmt.Sscanf(line, "cmdstat_"+top+":calls=%d", &calls); k == 1 {
-				n += calls
+		for _, name := range []string{"evalsha", "eval"} {
+			var n int64
+			if k, _ := fmt.Sscanf(line, "cmdstat_"+name+":calls=%d", &n); k == 1 {
+				scripts += n
 			}
+		}
+	}
+	return scripts, redistest.Commands(t, rdb) - scripts
+}
+
+// sent counts the commands that clients send to a server over a while. Those of scripts are
+// not among them, which Redis' own counts cannot tell apart.
+func sent(t *testing.T, socket string, watch time.Duration) (n int) {
+	t.Helper()
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("MONITOR\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(watch)); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(c); lines.Scan(); {
+		if line := lines.Text(); line != "+OK" && !strings.Contains(line, " lua] ") {
+			n++
 		}
 	}
 	return n

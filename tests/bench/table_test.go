@@ -117,11 +117,14 @@ type peerFigures struct {
 	P99       float64 `json:"p99_ms"`
 	Bytes     float64 `json:"bytes"`
 	Errors    int     `json:"errors"`
+	Starts    []int64 `json:"starts_us"`
+
+	scripts, commands int64 // that its Redis has counted, of a drain since it began
 }
 
 var peerDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "peers") })
 
-var peerProgram = sync.OnceValues(func() (string, error) {
+var buildPeers = sync.OnceValues(func() (string, error) {
 	dir, err := peerDir()
 	if err != nil {
 		return "", err
@@ -161,43 +164,65 @@ var bullScript = sync.OnceValues(func() (string, error) {
 	return "peers/bullmq/bench.js", nil
 })
 
-// peer runs one of peers/ on a Redis of its own.
-func peer(t *testing.T, args ...any) peerFigures {
+// peerProgram is one of the others, to be run on a Redis.
+type peerProgram func(t *testing.T, socket string, args ...any) *exec.Cmd
+
+// goPeer is one of peers/.
+func goPeer(t *testing.T, socket string, args ...any) *exec.Cmd {
 	t.Helper()
-	program, err := peerProgram()
+	program, err := buildPeers()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return run(t, program, nil, args)
+	return command(append([]any{program, socket}, args...))
 }
 
-// bull runs BullMQ likewise.
-func bull(t *testing.T, args ...any) peerFigures {
+// nodePeer is BullMQ.
+func nodePeer(t *testing.T, socket string, args ...any) *exec.Cmd {
 	t.Helper()
 	script, err := bullScript()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return run(t, "node", []string{script}, args)
+	return command(append([]any{"node", script, socket}, args...))
 }
 
-func run(t *testing.T, program string, before []string, args []any) (f peerFigures) {
+func command(words []any) *exec.Cmd {
+	var args []string
+	for _, w := range words {
+		args = append(args, fmt.Sprint(w))
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+func peer(t *testing.T, args ...any) peerFigures {
+	t.Helper()
+	return run(t, goPeer, args)
+}
+
+func bull(t *testing.T, args ...any) peerFigures {
+	t.Helper()
+	return run(t, nodePeer, args)
+}
+
+// run runs one of the others on a Redis of its own.
+func run(t *testing.T, program peerProgram, args []any) (f peerFigures) {
 	t.Helper()
 	srv := redistest.Start(t)
 	defer srv.Kill()
-	words := append(before, srv.Socket())
-	for _, a := range args {
-		words = append(words, fmt.Sprint(a))
-	}
-	cmd := exec.Command(program, words...)
-	cmd.Stderr = os.Stderr
+	cmd := program(t, srv.Socket(), args...)
 	out, err := cmd.Output()
 	if err == nil {
 		err = json.Unmarshal(out, &f)
 	}
 	if err != nil {
-		t.Fatalf("%s %v: %v %s", filepath.Base(program), args, err, out)
+		t.Fatalf("%s %v: %v %s", filepath.Base(cmd.Path), args, err, out)
 	}
+	rdb := srv.Client()
+	defer rdb.Close()
+	f.scripts, f.commands = calls(t, rdb)
 	return f
 }
 

@@ -44,8 +44,9 @@ func asynqEnqueue(socket string, n, width, queues int) error {
 	return nil
 }
 
-// asynqServe runs a server until n tasks are done by the handler.
-func asynqServe(socket string, n, width, queues int, config func(*asynq.Config), handle func(context.Context, *asynq.Task) error) error {
+// asynqServe runs a server until n tasks are done by the handler. It returns how long that
+// took from the first one's start, so that the server's own start does not count.
+func asynqServe(socket string, n, width, queues int, config func(*asynq.Config), handle asynq.HandlerFunc) (time.Duration, error) {
 	names := make(map[string]int)
 	for i := range queues {
 		names[fmt.Sprint("q", i)] = 1
@@ -56,46 +57,49 @@ func asynqServe(socket string, n, width, queues int, config func(*asynq.Config),
 	}
 	s := asynq.NewServer(asynqRedis(socket), c)
 	var done atomic.Int64
+	var begin sync.Once
+	var first, last time.Time
 	all := make(chan struct{})
 	err := s.Start(asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {
+		begin.Do(func() { first = time.Now() })
 		err := handle(ctx, t)
 		if err == nil && done.Add(1) == int64(n) {
+			last = time.Now()
 			close(all)
 		}
 		return err
 	}))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer s.Shutdown()
 	select {
 	case <-all:
-		return nil
+		return last.Sub(first), nil
 	case <-time.After(2 * time.Minute):
-		return fmt.Errorf("%d of %d tasks in 2 minutes", done.Load(), n)
+		return 0, fmt.Errorf("%d of %d tasks in 2 minutes", done.Load(), n)
 	}
 }
 
 func noop(context.Context, *asynq.Task) error { return nil }
 
-func asynqDrain(socket string, n, width int) (figures, error) {
-	return asynqDrainQueues(socket, n, width, 1)
+func asynqDrain(queues int) runner {
+	return func(socket string, n, width int) (figures, error) {
+		if err := asynqEnqueue(socket, n, 64, queues); err != nil {
+			return figures{}, err
+		}
+		if err := resetCounts(socket); err != nil {
+			return figures{}, err
+		}
+		took, err := asynqServe(socket, n, width, queues, nil, noop)
+		return figures{PerSecond: float64(n) / took.Seconds()}, err
+	}
 }
 
-func asynqDrainQueues(socket string, n, width, queues int) (figures, error) {
-	if err := asynqEnqueue(socket, n, 64, queues); err != nil {
-		return figures{}, err
-	}
-	since := time.Now()
-	var last time.Time
-	var mu sync.Mutex
-	err := asynqServe(socket, n, width, queues, nil, func(context.Context, *asynq.Task) error {
-		mu.Lock()
-		last = time.Now()
-		mu.Unlock()
-		return nil
-	})
-	return figures{PerSecond: float64(n) / last.Sub(since).Seconds()}, err
+// asynqIdle is a server with nothing to do, until it is killed.
+func asynqIdle(socket string, _, width int) (figures, error) {
+	_, err := asynqServe(socket, 0, width, 1, nil, noop)
+	return figures{}, err
 }
 
 func asynqSubmit(socket string, n, width int) (figures, error) {
@@ -118,7 +122,7 @@ func asynqLatency(socket string, n, _ int) (figures, error) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}()
-	err := asynqServe(socket, n, 64, 1, nil, func(_ context.Context, t *asynq.Task) error {
+	_, err := asynqServe(socket, n, 64, 1, nil, func(_ context.Context, t *asynq.Task) error {
 		var at int64
 		_, _ = fmt.Sscan(string(t.Payload()), &at)
 		mu.Lock()
@@ -144,8 +148,9 @@ func asynqRecipe(socket string, n, width int) (figures, error) {
 	limiter := redis_rate.NewLimiter(rdb)
 	limit := redis_rate.PerSecond(100)
 	var refused atomic.Int64
-	since := time.Now()
-	err := asynqServe(socket, n, width, 1, func(c *asynq.Config) {
+	var mu sync.Mutex
+	var starts []int64
+	took, err := asynqServe(socket, n, width, 1, func(c *asynq.Config) {
 		c.IsFailure = func(err error) bool { return false }
 		c.RetryDelayFunc = func(int, error, *asynq.Task) time.Duration { return time.Second }
 	}, func(ctx context.Context, _ *asynq.Task) error {
@@ -157,7 +162,10 @@ func asynqRecipe(socket string, n, width int) (figures, error) {
 			refused.Add(1)
 			return fmt.Errorf("rate limited")
 		}
+		mu.Lock()
+		defer mu.Unlock()
+		starts = append(starts, time.Now().UnixMicro())
 		return nil
 	})
-	return figures{PerSecond: perSecond(n, since), Errors: int(refused.Load())}, err
+	return figures{PerSecond: float64(n) / took.Seconds(), Errors: int(refused.Load()), Starts: starts}, err
 }

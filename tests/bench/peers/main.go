@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -20,21 +21,22 @@ type figures struct {
 	P50       float64 `json:"p50_ms,omitempty"`
 	P99       float64 `json:"p99_ms,omitempty"`
 	Errors    int     `json:"errors,omitempty"`
-	Note      string  `json:"note,omitempty"`
+	Starts    []int64 `json:"starts_us,omitempty"`
 }
 
-var runs = map[string]func(socket string, n, width int) (figures, error){
-	"asynq-drain": asynqDrain,
-	"asynq-drain100": func(socket string, n, width int) (figures, error) {
-		return asynqDrainQueues(socket, n, width, 100)
-	},
-	"asynq-submit":  asynqSubmit,
-	"asynq-latency": asynqLatency,
-	"asynq-recipe":  asynqRecipe,
-	"redis_rate":    redisRate,
-	"throttled":     throttledDecisions,
-	"evalsha":       bareEvalsha,
-	"pingpong":      pingPong,
+type runner func(socket string, n, width int) (figures, error)
+
+var runs = map[string]runner{
+	"asynq-drain1":   asynqDrain(1),
+	"asynq-drain100": asynqDrain(100),
+	"asynq-submit":   asynqSubmit,
+	"asynq-latency":  asynqLatency,
+	"asynq-recipe":   asynqRecipe,
+	"asynq-idle":     asynqIdle,
+	"redis_rate":     redisRate,
+	"throttled":      throttledDecisions,
+	"evalsha":        bareEvalsha,
+	"pingpong":       pingPong,
 }
 
 func main() {
@@ -56,6 +58,13 @@ func main() {
 		os.Exit(1)
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(f)
+}
+
+// resetCounts makes the server count commands from here on.
+func resetCounts(socket string) error {
+	rdb := client(socket)
+	defer rdb.Close()
+	return rdb.ConfigResetStat(context.Background()).Err()
 }
 
 // perSecond is n things since an instant.

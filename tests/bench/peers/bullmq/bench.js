@@ -1,4 +1,4 @@
-// BullMQ on a redis-server: node bench.js SOCKET drain|submit|bulk|latency|memory N QUEUES
+// BullMQ on a redis-server: node bench.js SOCKET drain|bulk|latency|limiter|idle|memory N QUEUES
 import { Queue, Worker } from 'bullmq'
 import IORedis from 'ioredis'
 
@@ -20,21 +20,28 @@ async function bulk (n) {
   }
 }
 
+// drain runs workers until all tasks are done. The clock runs from the first task's start,
+// Redis' counts of commands from just before. Under a limiter it prints the starts too.
+async function drain (options = {}) {
+  await bulk(n)
+  const starts = []
+  let first
+  const handle = async () => {
+    first ??= process.hrtime.bigint()
+    if (options.limiter) starts.push(Date.now() * 1000)
+  }
+  const workers = names.map((name) => new Worker(name, handle, { connection: connect(), concurrency: 64, autorun: false, ...options }))
+  await Promise.all(workers.map((w) => w.waitUntilReady()))
+  await connect().config('RESETSTAT')
+  let done = 0
+  for (const w of workers) {
+    w.on('completed', () => { if (++done === n) out({ per_second: n / since(first), starts_us: starts }) })
+    w.run()
+  }
+}
+
 const runs = {
-  async drain () {
-    await bulk(n)
-    let done = 0
-    const start = process.hrtime.bigint()
-    for (const name of names) {
-      const w = new Worker(name, async () => {}, { connection: connect(), concurrency: 64 })
-      w.on('completed', () => { if (++done === n) out({ per_second: n / since(start) }) })
-    }
-  },
-  async submit () {
-    const start = process.hrtime.bigint()
-    for (let i = 0; i < n; i++) await list[0].add('noop', { p: payload }, drainOptions)
-    out({ per_second: n / since(start) })
-  },
+  drain,
   async bulk () {
     const start = process.hrtime.bigint()
     await bulk(n)
@@ -56,11 +63,10 @@ const runs = {
     }, 10)
   },
   async limiter () { // 100 a second, by its own limiter
-    await bulk(n)
-    let done = 0
-    const start = process.hrtime.bigint()
-    const w = new Worker('q0', async () => {}, { connection: connect(), concurrency: 64, limiter: { max: 100, duration: 1000 } })
-    w.on('completed', () => { if (++done === n) out({ per_second: n / since(start) }) })
+    await drain({ limiter: { max: 100, duration: 1000 } })
+  },
+  async idle () { // until it is killed
+    await new Worker('q0', async () => {}, { connection: connect() }).waitUntilReady()
   },
   async memory () {
     const r = connect()
