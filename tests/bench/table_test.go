@@ -46,6 +46,10 @@ func TestMain(m *testing.M) {
 		tellTimes()
 		return
 	}
+	if os.Getenv(bareStream) != "" {
+		serveStream()
+		return
+	}
 	code := m.Run()
 	if part := flag.Lookup("test.run").Value.String(); code == 0 && part == "" {
 		if err := os.WriteFile("../../docs/benchmarks.md", []byte(page()), 0o644); err != nil {
