@@ -46,7 +46,7 @@ func TestLatency(t *testing.T) {
 		ms = append(ms, float64(s.Start-sent[s.Task])/1000)
 	}
 	p50, p99 := quantile(ms, 0.5), quantile(ms, 0.99)
-	b, a := bull(t, "latency", n, 1), peer(t, "asynq-latency", 200)
+	b, a := bull(t, "latency", n, 1), peer(t, "asynq-latency", n)
 	bar("submit to handler start, 100/s, p50 and p99", fmt.Sprintf("%.2f, %.2f ms", p50, p99),
 		fmt.Sprintf("BullMQ %.2f, %.2f; asynq %.0f, %.0f ms", b.P50, b.P99, a.P50, a.P99), times(p50, b.P50), "≤ 1, ≤ 3 ms", p50 <= 1 && p99 <= 3)
 }
