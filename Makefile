@@ -62,7 +62,7 @@ check: ## Format, vet, staticcheck, import borders, generated code (edits nothin
 	@GO='$(GO)' scripts/check
 
 bench: build programs ## Measure beside asynq, BullMQ and limiters (needs npm); writes docs/benchmarks.md
-	@$(GO) test -tags bench -count=1 -timeout 60m ./tests/bench
+	@$(GO) test -C tests/bench -tags bench -count=1 -timeout 60m
 
 generate: ## Write the generated code of the plugin protocol
 	$(GO) -C tools run ./protogen
