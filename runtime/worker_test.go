@@ -19,12 +19,12 @@ import (
 
 // rig is a namespace on a redis-server of its own, with workers in this process.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	srv    *redistest.Server
 	client *scheduler.Client
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	srv := redistest.Start(t)
 	rdb := srv.Client()

@@ -29,6 +29,26 @@ func redisCPU(b *testing.B, c *Client) time.Duration {
 	return time.Duration(sum * float64(time.Second))
 }
 
+// BenchmarkSubmit submits one task a call, by one goroutine.
+func BenchmarkSubmit(b *testing.B) {
+	ctx := context.Background()
+	rdb := redistest.Start(b).Client()
+	defer rdb.Close()
+	c, err := New(rdb, Options{Namespace: "bench"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := c.CreateQueue(ctx, "q", DefaultQueue("echo")); err != nil {
+		b.Fatal(err)
+	}
+	request := SubmitRequest{Queue: "q", Payload: []byte(strings.Repeat("x", 100))}
+	for b.Loop() {
+		if _, err := c.Submit(ctx, request); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkTask takes tasks through submit, claim and settle, 32 a call, and tells what each
 // costs the redis-server per task, by kind of queue.
 func BenchmarkTask(b *testing.B) {
