@@ -18,7 +18,7 @@ BUILD   := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 FAULTS := ^Test(WorkerKilled|PluginStopped|SecondSignalHurries|DrainTimeoutHandsOver|DrainedTaskGoesFirst|RedisForgetsAndCuts|NothingStartsWithoutRedis|ClocksOfClientsDoNotCount|Reload.*|SubmitRefuses|CtlRefuses)$$
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test long programs faults faults-long mutants check bench generate fmt cover clean
+.PHONY: help build install demo test long programs faults faults-long mutants check bench benchstat generate fmt cover clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ check: ## Format, vet, staticcheck, import borders, generated code (edits nothin
 
 bench: build programs ## Measure beside asynq, BullMQ and limiters (needs npm); writes docs/benchmarks.md
 	@$(GO) test -C tests/bench -tags bench -count=1 -timeout 60m
+
+benchstat: programs ## Compare hot functions of two commits: OLD=REV, NEW=REV (HEAD), BENCH, COUNT, BENCHTIME
+	@GO='$(GO)' scripts/benchstat '$(OLD)' '$(or $(NEW),HEAD)'
 
 generate: ## Write the generated code of the plugin protocol
 	$(GO) -C tools run ./protogen
