@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -41,6 +42,23 @@ type rig struct {
 	worker *exec.Cmd
 	dir    string
 }
+
+// pluginDir has noop, and echo for tests that need its journal.
+var pluginDir = sync.OnceValues(func() (string, error) {
+	dir, err := peerDir()
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(dir, "plugins")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir, "./noop", "../../plugins/echo")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build plugins: %w\n%s", err, out)
+	}
+	return dir, nil
+})
 
 func newRig(t *testing.T, config string, workers int) *rig {
 	t.Helper()
