@@ -14,6 +14,7 @@ var KeyParts = []KeyPart{
 	{"WAITED", "lx:"},                // set: indexes in which queues wait at the limit
 	{"WAITERS", "lw:"},               // zset, <limit>:<index>: queues that wait at it, by turn
 	{"STUCK", "ls:"},                 // set: "index queue" of those whose next task costs more than it can hold
+	{"QUEUE", "q:"},                  // hash: settings, bucket, counters
 	{"LIMITSOF", "limits:"},          // set: limits that an owner's file declares
 	{"EDITS", "edits"},               // list: changes by hand, newest first
 	{"DUE", "due:"},                  // zset: queues, and limits as @<limit>, by the next instant worth asking

@@ -196,18 +196,26 @@ local function use_limits()
 
   -- limit_place writes the instant at which the limit has room for the first that waits
   -- into the due index of each index in which queues wait at it. Without an instant it is
-  -- that for one token: no later than the true one. True where queues wait.
-  function limit_place(l, now, at)
+  -- that for one token: no later than the true one. The index of that first one is given
+  -- where the others are not to wait as long: if nobody serves it any more, they go on.
+  -- True where queues wait.
+  function limit_place(l, now, at, index)
     local indexes = redis.call('SMEMBERS', K.WAITED .. l.name)
     if #indexes == 0 then
       return false
     end
     at = at or limit_at(l, 1, '', -1)
-    for _, index in ipairs(indexes) do
-      if at >= NEVER then
-        redis.call('ZREM', K.DUE .. index, '@' .. l.name)
+    local others = at
+    if index and #indexes > 1 and at < NEVER then
+      local look = now + math.max(PATIENCE, math.floor((at - now) / 16))
+      others = math.min(at, math.max(look, (limit_at(l, 1, '', -1))))
+    end
+    for _, base in ipairs(indexes) do
+      local t = base == l.told and now or base == index and at or others
+      if t >= NEVER then
+        redis.call('ZREM', K.DUE .. base, '@' .. l.name)
       else
-        redis.call('ZADD', K.DUE .. index, string.format('%d', math.max(at, now)), '@' .. l.name)
+        redis.call('ZADD', K.DUE .. base, string.format('%d', math.max(t, now)), '@' .. l.name)
       end
     end
     return true, at
@@ -233,7 +241,8 @@ local function use_limits()
 
   -- limit_wait has a queue wait at the limit, by its turn (known: it has waited there
   -- already); limit_leave takes it away. Outside of a claim (now is given) the limit is
-  -- placed anew: where that queue was first, what it waited for is nothing to the next.
+  -- placed anew: where that queue was first, what it waited for is nothing to the next. So
+  -- are those of its set that keep something for it.
   function limit_wait(name, index, queue, turn, known)
     redis.call('ZADD', K.WAITERS .. name .. ':' .. index, string.format('%d', turn), queue)
     if not known then
@@ -241,7 +250,7 @@ local function use_limits()
     end
   end
 
-  function limit_leave(name, index, queue, now)
+  function limit_leave(name, index, queue, now, set)
     local key = K.WAITERS .. name .. ':' .. index
     local first = now and redis.call('ZRANK', key, queue) == 0
     redis.call('ZREM', key, queue)
@@ -249,7 +258,18 @@ local function use_limits()
       redis.call('SREM', K.WAITED .. name, index)
       redis.call('ZREM', K.DUE .. index, '@' .. name)
     end
-    local l = first and limit_load(name, now)
+    if not first then
+      return
+    end
+    for _, other in ipairs(set or {}) do
+      local l = other ~= name and limit_load(other, now)
+      if l and l.keep and l.keep.queue == queue then
+        l.keep, l.stored.keep = nil, ''
+        redis.call('HSET', K.LIMIT .. other, 'keep', '')
+        limit_announce(l, now)
+      end
+    end
+    local l = limit_load(name, now)
     if l then
       limit_announce(l, now)
     end

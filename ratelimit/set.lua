@@ -114,8 +114,11 @@ end
 -- tasks that cost more than it could hold may be possible now: a claim finds out
 for _, entry in ipairs(redis.call('SMEMBERS', K.STUCK .. name)) do
   local index, queue = string.match(entry, '^(%S+) (.*)$')
-  redis.call('ZADD', K.DUE .. index, string.format('%d', now), queue)
-  wake_for(index, queue)
+  local v = redis.call('HMGET', K.QUEUE .. queue, 'index', 'place')
+  if v[1] == index and (v[2] or '') == '' then -- else it went elsewhere since, or is gone
+    redis.call('ZADD', K.DUE .. index, string.format('%d', now), queue)
+    wake_for(index, queue)
+  end
 end
 redis.call('DEL', K.STUCK .. name)
 limit_announce(l, now)

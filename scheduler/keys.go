@@ -19,7 +19,6 @@ var keyParts = append([]ratelimit.KeyPart{
 	{Name: "NUMBERS", Part: "numbers"},      // hash: a queue's number, in its ids, to its name
 	{Name: "INDEXES", Part: "indexes"},      // set: every pool:handler that a queue has had
 	{Name: "IDS", Part: "ids"},              // hash: own id to internal id
-	{Name: "QUEUE", Part: "q:"},             // hash: settings, bucket, counters
 	{Name: "TASKS", Part: "tasks:"},         // hash: internal id to record
 	{Name: "WAIT", Part: "wait:"},           // list: waiting tasks, first at the left
 	{Name: "FRONT", Part: "front:"},         // zset: tasks given back, by their first turn

@@ -155,7 +155,9 @@ local function gather(index, by)
       elseif not q.lined then
         local t = q.limits and q.dear and candidate(q, 1, by, now)
         local where = q.limits and slowest(q, now, t and t.costs)
-        if where then
+        if where and q.place ~= '' then -- it waits at a limit, and there alone
+          redis.call('ZREM', K.DUE .. index.base, entry)
+        elseif where then
           q.lined, wanting = true, wanting + 1
           use_turns()
           line_add(open_limit(where, c), q.turn, entry, index)

@@ -220,11 +220,16 @@ if stale then
   q.defaults.stale = named ~= '' and named
 end
 if (old.place or '') ~= '' and (old.index ~= new.index or old.limits ~= new.limits) then
-  limit_leave(old.place, old.index, name, now)
+  local limits = {}
+  for limit in string.gmatch(old.limits or '', '%S+') do
+    limits[#limits + 1] = limit
+  end
+  limit_leave(old.place, old.index, name, now, limits)
   put('place', '')
 end
 for limit in string.gmatch(old.limits or '', '%S+') do
   redis.call('SREM', K.NAMED .. limit, name)
+  redis.call('SREM', K.STUCK .. limit, old.index .. ' ' .. name) -- a claim finds it again
 end
 for limit in string.gmatch(new.limits or '', '%S+') do
   redis.call('SADD', K.NAMED .. limit, name)

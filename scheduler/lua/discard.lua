@@ -12,10 +12,11 @@ local function discard_queue(q, now)
     end
   end
   if q.place ~= '' then
-    limit_leave(q.place, q.index, name, now)
+    limit_leave(q.place, q.index, name, now, q.limits)
   end
   for _, limit in ipairs(q.limits or {}) do
     redis.call('SREM', K.NAMED .. limit, name)
+    redis.call('SREM', K.STUCK .. limit, q.index .. ' ' .. name)
   end
   if q.keys then
     drop_keys(q)

@@ -105,7 +105,7 @@ local function use_charges()
       for name in pairs(c.limits) do
         local l = not touched[name] and place_load(name, q.few, now)
         if l then
-          touched[name] = {l = l, full = l.cap > 0 and l.running >= l.cap, counts = {}}
+          touched[name] = {l = l, full = l.cap > 0 and (l.running >= l.cap or l.keep), counts = {}}
           touched[#touched + 1] = name
         end
       end
@@ -358,11 +358,11 @@ local function settle_queue(name, worker, batch, now)
   if #died > 0 then
     redis.call('ZADD', K.DEAD .. name, unpack(died))
   end
-  local free = false -- a key that had no room has some
+  local free = false -- a key that had no room may have some
   if q.keys then
     local list = {}
     for _, k in pairs(q.touched) do
-      free = free or k.place == 'f'
+      free = free or k.place == 'f' or k.changed
       list[#list + 1] = k
     end
     if #list > 0 then

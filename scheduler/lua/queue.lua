@@ -189,7 +189,7 @@ local function place_queue(q, now, served, own, where)
     return nil
   end
   if q.place ~= '' and q.place ~= where then
-    limit_leave(q.place, q.index, q.name, not served and now)
+    limit_leave(q.place, q.index, q.name, not served and now, q.limits)
   end
   if (where or '') ~= q.place then
     redis.call('HSET', K.QUEUE .. q.name, 'place', where or '')

@@ -381,7 +381,9 @@ local function open_queue(loaded, name, index, now)
   local q = loaded[name]
   if q == nil then
     q = load_queue(name, now) or false
-    if q and (q.index ~= index or q.held or q.limits and not limits_there(q, now)) then
+    if q and q.index ~= index then
+      return false -- the claim may serve its own index too
+    elseif q and (q.held or q.limits and not limits_there(q, now)) then
       q = false
     end
     loaded[name] = q
@@ -400,7 +402,7 @@ local function open_queue(loaded, name, index, now)
       loaded[#loaded + 1] = q
     end
   end
-  return q
+  return q and q.index == index and q
 end
 
 -- candidate returns the queue's next task and the earliest instant, now at the least, at

@@ -7,7 +7,8 @@
 --           in Redis
 --   others  first queues of indexes that this claim does not serve, where somebody idle
 --           does
---   head    its first queue, that it does not serve yet: {cost, name, turn, not before}
+--   head    its first queue, that it does not serve yet: {cost, name, turn, not before, index}
+--   told    the index of a queue that goes first, whose worker was told
 --   done    nothing more comes of it in this round
 --   left    how many queues went from it to other limits
 -- An index of the claim is {base, only, h = its handler's slots, quota = how many of them
@@ -117,6 +118,7 @@ local function use_turns()
     for _, o in ipairs(l.others) do
       if o[1] < turn and limit_at(l, 2, '', turn) > math.max(at, now) then
         wakes[#wakes + 1] = {o[2], o[3]}
+        l.told = o[2] -- there it is due at once
         return true
       end
     end
@@ -265,7 +267,7 @@ local function use_turns()
       else
         local cost = task_cost(t.costs, l.name)
         local room = limit_at(l, cost, q.name, q.turn)
-        l.head = {cost, q.name, q.turn, 0}
+        l.head = {cost, q.name, q.turn, 0, e[3].base}
         if room > by then
           l.done = true
           keep_for(q, t, l, c)
@@ -456,7 +458,7 @@ local function use_turns()
       if l and (l.changed or l.line) then
         local h = l.head or {1, '', -1, 0}
         local at, _, again = limit_at(l, h[1], h[2], h[3])
-        limit_place(l, now, math.max(at >= NEVER and again or at, h[4]))
+        limit_place(l, now, math.max(at >= NEVER and again or at, h[4]), h[5])
       end
     end
   end
