@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -44,6 +45,32 @@ func (c *Client) Taken(ctx context.Context, ids []string) ([]bool, error) {
 
 // progressKept is how long it is known how far a bulk submit came.
 const progressKept = 30 * 24 * time.Hour
+
+// SubmitPart takes in a part of a bulk, which the caller names in letters and digits: all of its
+// tasks or none, at most SubmitCall. That n tasks of the bulk are in then is noted in the same
+// act: whatever becomes of the reply, Progress tells whether they are.
+func (c *Client) SubmitPart(ctx context.Context, queue string, tasks []SubmitRequest, bulk string, n int64) (Receipts, error) {
+	if len(tasks) == 0 {
+		return nil, c.SetProgress(ctx, bulk, n)
+	}
+	if err := c.checkTasks(queue, tasks); err != nil {
+		return nil, err
+	}
+	if len(firstChunk(tasks)) < len(tasks) || !bulkName.MatchString(bulk) {
+		return nil, &InvalidError{What: "part of a bulk", Reason: fmt.Sprintf("must have at most %d tasks and %d bytes, and its bulk a name of letters and digits", SubmitCall, SubmitCallBytes)}
+	}
+	args := submitArgs(queue, tasks)
+	args[0] = fmt.Sprintf("@%s %d %d %s", bulk, n, int64(progressKept.Seconds()), args[0])
+	reply, err := c.submitCall(ctx, queue, tasks, args)
+	if err != nil {
+		return nil, err
+	}
+	receipts := make(Receipts, len(tasks))
+	readReceipts(queue, tasks, reply, receipts)
+	return receipts, nil
+}
+
+var bulkName = regexp.MustCompile(`^[a-zA-Z0-9]+$`)
 
 // SetProgress notes how many tasks of a bulk, which the caller names, are in. It is
 // kept for 30 days: longer than a history may keep the tasks' ids.

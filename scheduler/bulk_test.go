@@ -2,9 +2,12 @@ package scheduler
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestTakenIDsAndProgress(t *testing.T) {
@@ -30,6 +33,52 @@ func TestTakenIDsAndProgress(t *testing.T) {
 		}
 		if n, err := c.Progress(ctx, "x"); n != 512 || err != nil {
 			t.Errorf("%d %v", n, err)
+		}
+		checkInvariants(t, c)
+	})
+}
+
+// How far a bulk is stands in Redis if and only if its part is in, by the short script and by
+// the long one, into a queue where tasks wait and into an empty one.
+func TestSubmitPartNotesItsProgress(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		ctx := context.Background()
+		newQueue(t, c, "q", "1/1h")
+		newQueue(t, c, "free", "")
+		n := int64(0)
+		for _, queue := range []string{"q", "free", "q", "free"} {
+			for _, kind := range []string{"", "typed"} {
+				n += 2
+				ids := []string{fmt.Sprint("a", n), fmt.Sprint("b", n)}
+				tasks := []SubmitRequest{{ID: ids[0], Type: kind}, {ID: ids[1], Type: kind}}
+				r, err := c.SubmitPart(ctx, queue, tasks, "x1", n)
+				if err != nil || len(r) != 2 || r[0].ID != ids[0] || r[1].State != "waiting" {
+					t.Fatalf("%+v %v", r, err)
+				}
+				if _, err := c.SubmitPart(ctx, queue, tasks, "x1", n+1); !errors.Is(err, ErrTaskExists) {
+					t.Errorf("the same again: %v", err)
+				}
+				if got, err := c.Progress(ctx, "x1"); got != n || err != nil {
+					t.Errorf("progress %d %v, want %d", got, err, n)
+				}
+			}
+		}
+		if ttl := c.rdb.TTL(ctx, c.keys.bulk("x1")).Val(); ttl < 29*24*time.Hour {
+			t.Errorf("it is known for %v only", ttl)
+		}
+		if _, err := c.SubmitPart(ctx, "q", nil, "x1", 99); err != nil {
+			t.Error(err)
+		}
+		if got, _ := c.Progress(ctx, "x1"); got != 99 {
+			t.Errorf("progress %d of a part without tasks", got)
+		}
+		for _, bad := range []string{"", "a b", "a:b"} {
+			if _, err := c.SubmitPart(ctx, "q", make([]SubmitRequest, 1), bad, 1); err == nil {
+				t.Errorf("bulk %q is taken", bad)
+			}
+		}
+		if _, err := c.SubmitPart(ctx, "q", make([]SubmitRequest, SubmitCall+1), "x1", 1); err == nil {
+			t.Error("more than one call takes")
 		}
 		checkInvariants(t, c)
 	})

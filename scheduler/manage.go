@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -261,8 +262,30 @@ func (c *Client) purge(ctx context.Context, name string, states ...any) (int64, 
 	}
 }
 
+// notRemoved has a queue whose removal broke off go on as before, and says what is lost.
+func (c *Client) notRemoved(ctx context.Context, q Queue, force bool, dropped int64, err error) error {
+	if dropped > 0 {
+		err = fmt.Errorf("%w (%d of its tasks, those that had ended among them, are dropped)", err, dropped)
+	}
+	if !force || q.Paused {
+		return err
+	}
+	resuming, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	again := c.Resume(resuming, q.Name)
+	var gone *NotFoundError
+	switch {
+	case errors.As(again, &gone):
+		return nil // the reply was lost, the queue is removed
+	case again != nil:
+		return fmt.Errorf("%w; it may be left paused", err)
+	}
+	return err
+}
+
 // RemoveQueue removes a queue with its history. One that holds tasks is a
-// *NotEmptyError unless force; one that a file declares is an *OwnedError always.
+// *NotEmptyError unless force; one that a file declares is an *OwnedError always. A removal
+// that breaks off half way says how much is dropped; the queue goes on with the rest.
 func (c *Client) RemoveQueue(ctx context.Context, name string, force bool) error {
 	q, err := c.Queue(ctx, name)
 	if err != nil {
@@ -282,12 +305,13 @@ func (c *Client) RemoveQueue(ctx context.Context, name string, force bool) error
 		}
 		states = []any{"waiting", "scheduled", "dead", "ended"}
 	}
-	if _, err := c.purge(ctx, name, states...); err != nil {
-		return err
+	dropped, err := c.purge(ctx, name, states...)
+	if err != nil {
+		return c.notRemoved(ctx, q, force, dropped, err)
 	}
 	reply, err := c.run(ctx, removeScript, name, flag(force))
 	if err != nil {
-		return fmt.Errorf("remove queue %q: %w", name, err)
+		return c.notRemoved(ctx, q, force, dropped, fmt.Errorf("remove queue %q: %w", name, err))
 	}
 	if reply[0].(int64) < 0 && !q.Paused {
 		if err := c.Resume(ctx, name); err != nil { // it stays, as it was

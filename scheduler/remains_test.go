@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Keys without a state are full at whatever capacity comes.
@@ -355,5 +358,48 @@ func TestLostReplyUnderLimits(t *testing.T) {
 	}
 	if q := statusOf(t, c, "q"); q.Waiting+q.Running > 0 {
 		t.Errorf("%d %d", q.Waiting, q.Running)
+	}
+}
+
+// cutter ends a context with the n-th script that is called.
+type cutter struct {
+	left int
+	cut  context.CancelFunc
+}
+
+func (x *cutter) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (x *cutter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+func (x *cutter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if x.cut != nil && strings.HasPrefix(cmd.Name(), "eval") {
+			if x.left--; x.left == 0 {
+				x.cut()
+			}
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// A removal that breaks off leaves a queue that goes on, and says what it dropped.
+func TestRemovalThatBreaksOff(t *testing.T) {
+	c := onRedis(t)
+	newQueue(t, c, "q", "")
+	submitN(t, c, "q", 3000)
+	x := &cutter{left: 8}
+	c.rdb.AddHook(x)
+	ctx, cut := context.WithCancel(context.Background())
+	defer cut()
+	x.cut = cut
+	err := c.RemoveQueue(ctx, "q", true)
+	x.cut = nil
+	q := statusOf(t, c, "q")
+	if err == nil || q.Paused || q.Waiting == 0 || q.Waiting == 3000 || !strings.Contains(err.Error(), fmt.Sprintf("(%d of its tasks", 3000-q.Waiting)) {
+		t.Errorf("%v; paused %v, %d waiting", err, q.Paused, q.Waiting)
+	}
+	checkInvariants(t, c)
+	if err := c.RemoveQueue(context.Background(), "q", true); err != nil {
+		t.Error(err)
 	}
 }

@@ -91,16 +91,8 @@ func (c *Client) Submit(ctx context.Context, r SubmitRequest) (Receipt, error) {
 // checked before the first goes out. It returns the receipts of those that are in
 // Redis; with an error, that is how many of the first ones.
 func (c *Client) SubmitMany(ctx context.Context, queue string, tasks []SubmitRequest) (Receipts, error) {
-	if err := CheckName("queue", queue); err != nil {
+	if err := c.checkTasks(queue, tasks); err != nil {
 		return nil, err
-	}
-	for i := range tasks {
-		if err := tasks[i].validate(c.max); err != nil {
-			if len(tasks) > 1 {
-				return nil, fmt.Errorf("task %d: %w", i+1, err)
-			}
-			return nil, err
-		}
 	}
 	receipts, done := make(Receipts, len(tasks)), 0
 	if len(tasks) == 0 {
@@ -139,6 +131,22 @@ func (c *Client) SubmitMany(ctx context.Context, queue string, tasks []SubmitReq
 		reading.Go(func() { readReceipts(queue, put, reply, into) })
 		chunk, args = next, nextArgs
 	}
+}
+
+// checkTasks finds what is refused before Redis is asked.
+func (c *Client) checkTasks(queue string, tasks []SubmitRequest) error {
+	if err := CheckName("queue", queue); err != nil {
+		return err
+	}
+	for i := range tasks {
+		if err := tasks[i].validate(c.max); err != nil {
+			if len(tasks) > 1 {
+				return fmt.Errorf("task %d: %w", i+1, err)
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 // firstChunk is as many of the first tasks as one call takes.

@@ -67,14 +67,14 @@ func (b *bulk) send(c *chunk) error {
 		}
 	}
 	b.doubt = true
-	receipts, err := b.SubmitMany(b.ctx, b.queue, c.tasks)
+	receipts, err := b.SubmitPart(b.ctx, b.queue, c.tasks, b.hash, c.last)
 	b.submitted += int64(len(receipts))
 	b.ready += int64(receipts.Ready())
 	if err != nil {
 		return err
 	}
 	b.in, b.doubt = c.last, false
-	return b.SetProgress(b.ctx, b.hash, b.in)
+	return nil
 }
 
 // half says what is in when not all is, and how to go on.

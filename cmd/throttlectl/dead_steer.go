@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -37,8 +38,12 @@ dead, nothing is done.`,
 		Example: `  throttlectl dead delete order-4711
   throttlectl dead delete --all -q emails --yes`,
 	}, func(l *long, named []scheduler.Task) error {
-		if err := l.confirmDelete(&f); err != nil {
+		some, err := l.confirmDelete(&f)
+		if err != nil {
 			return err
+		}
+		if !some { // what dies from now on, nobody was asked about
+			return l.steered(0, "deleted")
 		}
 		return l.steerDead(&f, named, "deleted", (*scheduler.Client).DeleteDead)
 	})
@@ -98,22 +103,23 @@ func nothingDone(err error, ids []string) error {
 	return fmt.Errorf("nothing was done: %w", err)
 }
 
-// confirmDelete asks with the count of what is there now; with --error it has to look.
-func (l *long) confirmDelete(f *deadFilter) error {
+// confirmDelete asks with the count of what is there now; with --error it has to look. False:
+// there is nothing to delete.
+func (l *long) confirmDelete(f *deadFilter) (some bool, err error) {
 	n := int64(len(f.ids))
 	if n == 0 {
 		queues, dead, err := l.deadQueues(f)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if n = dead; f.match != nil && !l.a.yes {
 			n = 0
 			if err := l.eachDead(f, queues, func(page []scheduler.Task) error { n += int64(len(page)); return nil }); err != nil {
-				return err
+				return false, err
 			}
 		}
 		if n == 0 {
-			return nil
+			return false, nil
 		}
 	}
 	deed := "delete " + plural(n, "dead task")
@@ -123,26 +129,40 @@ func (l *long) confirmDelete(f *deadFilter) error {
 	if f.match != nil {
 		deed += fmt.Sprintf(" whose error matches %q", f.pattern)
 	}
-	return l.confirm(deed)
+	return true, l.confirm(deed)
 }
 
 // steerDead does one thing to all that is meant, and prints how many it was. What
 // another did meanwhile is left as it is.
 func (l *long) steerDead(f *deadFilter, named []scheduler.Task, word string, do func(*scheduler.Client, context.Context, []scheduler.Task) (int, error)) error {
 	var total int64
+	doubt := 0
 	page := func(tasks []scheduler.Task) error {
 		n, err := do(l.Client, l.ctx, tasks)
 		total += int64(n)
+		var away *scheduler.UnreachableError
+		if errors.As(err, &away) { // a reply was lost, maybe after the deed
+			doubt = len(tasks) - n
+		}
 		return err
 	}
 	err := l.eachMeant(f, named, page)
 	if err != nil {
-		err = fmt.Errorf("%w: %s %s so far; the rest is as it was", err, plural(total, "dead task"), word)
+		rest := "the rest is as it was"
+		if doubt > 0 {
+			rest = fmt.Sprintf("whether the next %d are too is unknown; the rest is as it was", doubt)
+		}
+		err = fmt.Errorf("%w: %s %s so far; %s", err, plural(total, "dead task"), word, rest)
 		if expired(l.ctx, err) {
 			err = &timeoutError{l.a.timeout, err}
 		}
 		return err
 	}
+	return l.steered(total, word)
+}
+
+// steered prints how many tasks it was.
+func (l *long) steered(total int64, word string) error {
 	if l.a.json {
 		return l.a.printJSON(map[string]int64{word: total})
 	}

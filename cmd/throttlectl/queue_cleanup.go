@@ -122,7 +122,7 @@ func (l *long) removeAll(goes []cleanedView, force bool) error {
 	for i := range goes {
 		err := l.step()
 		if err == nil {
-			err = l.RemoveQueue(l.ctx, goes[i].Queue, force)
+			err = l.RemoveQueue(l.stop, goes[i].Queue, force)
 		}
 		var gone *scheduler.NotFoundError
 		switch {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -21,14 +22,21 @@ configuration file declares is always refused: take it out of the file first.`,
 		Example: `  throttlectl queue remove old-emails
   throttlectl queue remove old-emails --force --yes`,
 		Args: cobra.ExactArgs(1),
-		RunE: a.onQueue(func(s *session, name string) error { return s.remove(name, force) }),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := checkName("queue", args[0]); err != nil {
+				return err
+			}
+			return a.interruptible(func(stop context.Context) error {
+				return a.steadily(stop, func(l *long) error { return l.remove(args[0], force) })
+			})
+		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "remove the queue with the tasks that it holds")
 	return c
 }
 
-func (s *session) remove(name string, force bool) error {
-	q, err := s.Queue(s.ctx, name)
+func (l *long) remove(name string, force bool) error {
+	q, err := l.Queue(l.ctx, name)
 	if err != nil {
 		return err
 	}
@@ -44,19 +52,22 @@ func (s *session) remove(name string, force bool) error {
 		deed = fmt.Sprintf("remove queue %q with %s waiting, %s scheduled, %s running and %s dead tasks",
 			name, count(q.Waiting), count(q.Scheduled), count(q.Running), count(q.Dead))
 	}
-	if err := s.confirm(deed); err != nil {
+	if err := l.confirm(deed); err != nil {
 		return err
 	}
-	if err := s.RemoveQueue(s.ctx, name, force); err != nil {
+	if err := l.RemoveQueue(l.stop, name, force); err != nil { // of many tasks, it takes a while
+		if l.stop.Err() != nil {
+			return fmt.Errorf("%w: %w", errInterrupted, err)
+		}
 		return remedy(err)
 	}
-	if s.a.json {
-		return s.a.printJSON(struct {
+	if l.a.json {
+		return l.a.printJSON(struct {
 			Queue   string `json:"queue"`
 			Removed bool   `json:"removed"`
 		}{name, true})
 	}
-	s.a.printf("%s: removed\n", name)
+	l.a.printf("%s: removed\n", name)
 	return nil
 }
 

@@ -41,8 +41,8 @@ func (a *app) file() (*config.Config, error) {
 			return config.Default(), nil
 		}
 	}
-	// the plugins are where the workers are
-	cfg, diags := config.Load(path, config.Options{SkipPlugins: true})
+	// the plugins, and the secrets of handlers, are where the workers are
+	cfg, diags := config.Load(path, config.Options{SkipPlugins: true, SkipValues: true})
 	if err := diags.Err(); err != nil {
 		return nil, err
 	}

@@ -112,7 +112,7 @@ func (s *session) showWorker(id string, detailed bool) error {
 			Queues       []string      `json:"queues"` // null: all of its pools
 			Reserved     int           `json:"reserved"`
 			HandlerLoads []handlerLoad `json:"handler_loads"`
-			Tasks        []heldView    `json:"tasks,omitempty"`
+			Tasks        []heldView    `json:"tasks,omitzero"` // null is left out, [] is not
 		}{viewWorker(w, now), w.Queues, 0, loads, held}
 		v.Running, v.Reserved = split(runs, now)
 		return s.a.printJSON(v)

@@ -19,7 +19,7 @@ func loadSettings(c *cobra.Command, flag string) (*config.Config, error) {
 	cfg := config.Default()
 	if _, err := os.Stat(path); chosen || err == nil {
 		var diags config.Diagnostics
-		if cfg, diags = config.Load(path, config.Options{SkipPlugins: true}); diags.HasErrors() {
+		if cfg, diags = config.Load(path, config.Options{SkipPlugins: true, SkipValues: true}); diags.HasErrors() {
 			return nil, show(c, diags)
 		}
 	}

@@ -42,8 +42,10 @@ func (d *decoder) handler(b *handlerBlock, named bool, pluginDir string) (Handle
 	h := NewHandler(b.Name)
 	h.Reattach = d.reattach[b.Name]
 	d.plugin(b, named, pluginDir, &h)
-	d.textList(b.Args, &h.Args)
-	d.environment(b.Env, &h)
+	if !d.opts.SkipValues {
+		d.textList(b.Args, &h.Args)
+		d.environment(b.Env, &h)
+	}
 	d.integer(b.Instances, &h.Instances, 1, 1000)
 	d.integer(b.Concurrency, &h.Concurrency, 1, 100_000)
 	d.integer(b.MaxCrashes, &h.MaxCrashes, 1, 1000)
@@ -54,7 +56,7 @@ func (d *decoder) handler(b *handlerBlock, named bool, pluginDir string) (Handle
 
 	from := handlerOrigin{block: b.At, config: b.At}
 	block := single(d, "config", b.Config, func(b *configBlock) hcl.Range { return b.At })
-	if block != nil {
+	if block != nil && !d.opts.SkipValues {
 		from.config = block.At
 		h.Config, from.attributes = d.pluginConfig(block)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -104,6 +105,8 @@ func TestMaskKeepsPositions(t *testing.T) {
 	for in, want := range map[string]string{
 		`url = "redis://u:p@h"`:          `url = "redis://u:*@h"`,
 		`url = "redis://h:6379" # a@b`:   `url = "redis://h:6379" # a@b`,
+		`addresses = ["u:p@h:1", "h:2"]`: `addresses = ["u:*@h:1", "h:2"]`,
+		`"X-Api-Key" = "abc"`:            `"X-Api-Key" = "***"`,
 		`token = "a\"b" # c`:             `token = "****" # c`,
 		`env = { API_KEY = "x", B="y" }`: `env = { API_KEY = "*", B="y" }`,
 		`"db-password": "x"`:             `"db-password": "*"`,
@@ -113,5 +116,46 @@ func TestMaskKeepsPositions(t *testing.T) {
 		if got := string(mask([]byte(in), false)); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
+	}
+}
+
+// An address with a password is refused without being shown.
+func TestPasswordInAnAddressIsNotShown(t *testing.T) {
+	env := func(string) (string, bool) { return "redis://:s3cret@h:6379", true }
+	for _, address := range []string{`env("NODE")`, `":s3cret@h:6379"`, `"redis://:s3cret@h:6379"`, `"u:s3cret@h:6379"`} {
+		path := filepath.Join(t.TempDir(), "c.hcl")
+		text := "redis {\n  cluster {\n    addresses = [" + address + "]\n  }\n}\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, diags := Load(path, Options{LookupEnv: env})
+		var out bytes.Buffer
+		if err := diags.Write(&out, 80, false); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), "Invalid address") || strings.Contains(out.String()+diags.Error(), "s3cret") {
+			t.Errorf("%s:\n%s", address, out.String())
+		}
+	}
+}
+
+// Where handlers do not run, what they are given is not asked for.
+func TestSkipValuesNeedsNoSecrets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.hcl")
+	text := "handler \"h\" {\n  args = [env(\"A\")]\n  env = { B = env(\"B\") }\n  config {\n    key = env(\"C\")\n  }\n}\nqueue \"q\" {\n  handler = \"h\"\n}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opts := Options{SkipPlugins: true, LookupEnv: noEnv}
+	if _, diags := Load(path, opts); !diags.HasErrors() {
+		t.Error("a worker loads it without its secrets")
+	}
+	opts.SkipValues = true
+	c, diags := Load(path, opts)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	if h, ok := c.Handler("h"); !ok || len(h.Args)+len(h.Env) > 0 || string(h.Config) != "{}" && h.Config != nil || len(c.Queues) != 1 {
+		t.Errorf("%+v", c)
 	}
 }

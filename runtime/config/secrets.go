@@ -10,8 +10,9 @@ import (
 // file, because a file that does not parse has diagnostics too.
 var (
 	urlPassword   = regexp.MustCompile(`://[^:@/"\s]*:([^"\n]*)@`)
+	hostPassword  = regexp.MustCompile(`"[^:@/"\s]*:([^/"\n][^"\n]*)@`) // of an address without a scheme
 	queryPassword = regexp.MustCompile(`(?i)[?&][a-z_]*password=([^&"\s]+)`)
-	secretSetting = regexp.MustCompile(`(?i)[a-z0-9_-]*(?:password|passwd|secret|token|credential|api_?key|private_?key|authorization)[a-z0-9_-]*"?[ \t]*[=:][ \t]*"((?:[^"\\\n]|\\.)*)`)
+	secretSetting = regexp.MustCompile(`(?i)[a-z0-9_-]*(?:password|passwd|secret|token|credential|api[_-]?key|private[_-]?key|authorization)[a-z0-9_-]*"?[ \t]*[=:][ \t]*"((?:[^"\\\n]|\\.)*)`)
 	namesFile     = regexp.MustCompile(`(?i)_(?:file|path|dir)$`) // where a secret is, is none
 	// In a file that does not parse a quote may stand in the middle of a password.
 	brokenURLPassword = regexp.MustCompile(`://[^:@/"\s]*:([^\n]*)@`)
@@ -22,7 +23,7 @@ var (
 // terminal. broken says that src did not parse: more is hidden then.
 func mask(src []byte, broken bool) []byte {
 	out := append([]byte(nil), src...)
-	rules := []*regexp.Regexp{urlPassword, queryPassword, secretSetting}
+	rules := []*regexp.Regexp{urlPassword, hostPassword, queryPassword, secretSetting}
 	if broken {
 		rules = append(rules, brokenURLPassword)
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -51,7 +52,11 @@ func (d *decoder) addresses(a attribute, at hcl.Range, of, port string, to *[]st
 		host, p, err := net.SplitHostPort(text)
 		n, perr := strconv.Atoi(p)
 		if err != nil || perr != nil || host == "" || n < 1 || n > 65535 {
-			d.errorAt(a.Expr.Range(), "Invalid address", `%q is not an address; write HOST:PORT, such as "10.0.0.1:%s".`, shorten(text), port)
+			shown := strconv.Quote(shorten(text))
+			if strings.ContainsAny(text, "@/") { // a URL, maybe with a password
+				shown = "This"
+			}
+			d.errorAt(a.Expr.Range(), "Invalid address", `%s is not an address; write HOST:PORT, such as "10.0.0.1:%s".`, shown, port)
 		}
 	}
 	*to = list

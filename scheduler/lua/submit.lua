@@ -154,6 +154,9 @@ if turned_dear then
   redis.call('HSET', K.QUEUE .. name, 'dear', 1, 'starts', string.format('%d', q.spent))
 end
 clock_write(KEYS[1], now, off)
+if bulk then -- submit_plain.lua has read it
+  redis.call('SET', K.BULK .. bulk, bulk_tasks, 'EX', bulk_kept)
+end
 -- a queue that had waiting tasks has its place, and somebody who comes for it; one whose
 -- keys were all blocked may have one that is not
 if ahead == 0 or q.keys and q.place == '' then

@@ -5,7 +5,9 @@
 -- that waits for work: the call that wakes it, and its claim, in one.
 --
 -- ARGV     "*queue", then the record of each task; or "+queue", then own id and record of
---          each
+--          each. In front of the queue, also in the form of submit.lua, may stand
+--          "@bulk tasks seconds ": how many tasks of a bulk are in with these, which is noted
+--          in the same act and kept for so long
 --
 -- Returns {2, now, ahead, number of the first id, number of the queue}, and where it has a
 -- limit, is held or was frozen {..., held, rate, bucket, frozen, running, cap}, without lists
@@ -13,6 +15,10 @@
 -- the same tasks to submit.lua, in its form.
 
 local ARGV = ARGV
+local bulk, bulk_tasks, bulk_kept, first = string.match(ARGV[1], '^@(%S+) (%d+) (%d+) (.*)$')
+if bulk then
+  ARGV[1] = first
+end
 local form = string.byte(ARGV[1], 1)
 local step = form == 42 and 1 or form == 43 and 2 or 0
 local name = string.sub(ARGV[1], 2)
@@ -158,6 +164,9 @@ local function plain_submit()
   -- when the queue was last used. A step back of TIME before anything else stores it stays unseen.
   if ahead == 0 or stepped > 0 then
     clock_write(KEYS[1], now, off, worker and fence + 1)
+  end
+  if bulk then
+    redis.call('SET', K.BULK .. bulk, bulk_tasks, 'EX', bulk_kept)
   end
   if worker then
     tell(worker, claim, id, queue, now, fence, ARGV[1 + step])
