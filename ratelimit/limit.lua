@@ -13,6 +13,7 @@
 --   turn                        of the last take, as the turns of queues
 --   ahead, gave                 the latest start that was granted; 1 once a task cost less
 --                               than it was granted
+--   head                        "cost queue" of the first that waits, where it costs more than a token
 --   spent, wasted, credited, owed, cut   counters, in tokens
 --   d_rate, d_cap, d_debt, owner, undeclared   as a file declares it
 --   edit                        the last change by hand, "instant TAB who TAB what"
@@ -39,7 +40,7 @@ local function use_limits()
       return l
     end
     local v = redis.call('HMGET', K.LIMIT .. name, 'rate', 'bucket', 'over', 'frozen', 'cap', 'running', 'debt',
-      'keep', 'ask', 'turn', 'ahead', 'gave', 'spent')
+      'keep', 'ask', 'turn', 'ahead', 'gave', 'spent', 'head')
     l = false
     if v[1] then
       l = {
@@ -47,7 +48,7 @@ local function use_limits()
         running = tonumber(v[6]) or 0, debt = tonumber(v[7]) or 0, turn = tonumber(v[10]) or 0,
         ahead = tonumber(v[11]) or 0, gave = v[12] == '1', ver = 0, spent = 0,
       }
-      l.stored = {keep = v[8] or '', ask = v[9] or '', ahead = l.ahead, spent = tonumber(v[13]) or 0}
+      l.stored = {keep = v[8] or '', ask = v[9] or '', ahead = l.ahead, spent = tonumber(v[13]) or 0, head = v[14] or ''}
       l.keep = v[8] and v[8] ~= '' and keep_read(v[8]) or nil
       if v[9] and v[9] ~= '' then
         local c, at = string.match(v[9], '^(%d+) (%d+)$')

@@ -372,6 +372,9 @@ func (w *Worker) findIndexes(ctx context.Context, ses *scheduler.Session) error 
 		w.announced = nil
 	}
 	known := w.announced == ses
+	for _, ix := range w.indexes {
+		ix.want = ix.want || !known
+	}
 	w.mu.Unlock()
 	if known {
 		return unserved

@@ -126,14 +126,15 @@ func TestDeadWorkerIsExcusedThreeTimes(t *testing.T) {
 		tick(t, alive)
 		claimN(t, dead, 5)
 		for i := range 5 {
-			if left := outage(t, c, alive, "dead"); left < 5*time.Second || left > 6*time.Second {
-				t.Errorf("outage %d of a worker that ticks in between: %v left, want 6 s", i+1, left)
+			if left := outage(t, c, alive, "dead"); left < 9*time.Second || left > 10*time.Second {
+				t.Errorf("outage %d of a worker that ticks in between: %v left, want its lease", i+1, left)
 			}
 			tick(t, dead)
 		}
-		for range 3 {
-			if left := outage(t, c, alive, "dead"); left < 5*time.Second {
-				t.Errorf("%v left", left)
+		for i, most := range []time.Duration{10, 6, 6} {
+			most *= time.Second
+			if left := outage(t, c, alive, "dead"); left < most-time.Second || left > most {
+				t.Errorf("outage %d of a dead one: %v left, want %v", i+1, left, most)
 			}
 		}
 		if left := outage(t, c, alive, "dead"); left > 0 {

@@ -241,12 +241,25 @@ func (c *Client) hold(ctx context.Context, name string, paused bool) error {
 // Purge drops the waiting and scheduled tasks of a queue, in chunks, and returns how
 // many. Tasks that come in meanwhile may go too.
 func (c *Client) Purge(ctx context.Context, name string) (int64, error) {
-	return c.purge(ctx, name, "waiting", "scheduled")
+	return c.purge(throughout(ctx), name, "waiting", "scheduled")
 }
 
-func (c *Client) purge(ctx context.Context, name string, states ...any) (int64, error) {
+// Step gives the next call of a deed that takes many its context, or the error that ends the
+// deed.
+type Step func() (context.Context, error)
+
+// throughout gives all calls one context.
+func throughout(ctx context.Context) Step {
+	return func() (context.Context, error) { return ctx, nil }
+}
+
+func (c *Client) purge(step Step, name string, states ...any) (int64, error) {
 	var total int64
 	for {
+		ctx, err := step()
+		if err != nil {
+			return total, err
+		}
 		reply, err := c.run(ctx, purgeScript, append([]any{name, 500}, states...)...)
 		if err != nil {
 			return total, fmt.Errorf("purge queue %q: %w", name, err)
@@ -263,14 +276,14 @@ func (c *Client) purge(ctx context.Context, name string, states ...any) (int64, 
 }
 
 // notRemoved has a queue whose removal broke off go on as before, and says what is lost.
-func (c *Client) notRemoved(ctx context.Context, q Queue, force bool, dropped int64, err error) error {
+func (c *Client) notRemoved(q Queue, force bool, dropped int64, err error) error {
 	if dropped > 0 {
 		err = fmt.Errorf("%w (%d of its tasks, those that had ended among them, are dropped)", err, dropped)
 	}
 	if !force || q.Paused {
 		return err
 	}
-	resuming, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	resuming, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	again := c.Resume(resuming, q.Name)
 	var gone *NotFoundError
@@ -287,6 +300,15 @@ func (c *Client) notRemoved(ctx context.Context, q Queue, force bool, dropped in
 // *NotEmptyError unless force; one that a file declares is an *OwnedError always. A removal
 // that breaks off half way says how much is dropped; the queue goes on with the rest.
 func (c *Client) RemoveQueue(ctx context.Context, name string, force bool) error {
+	return c.RemoveQueueInSteps(throughout(ctx), name, force)
+}
+
+// RemoveQueueInSteps is RemoveQueue for a queue of many tasks: 500 of them are a step.
+func (c *Client) RemoveQueueInSteps(step Step, name string, force bool) error {
+	ctx, err := step()
+	if err != nil {
+		return err
+	}
 	q, err := c.Queue(ctx, name)
 	if err != nil {
 		return err
@@ -301,17 +323,20 @@ func (c *Client) RemoveQueue(ctx context.Context, name string, force bool) error
 	if force {
 		// only now: a queue that is not empty any more and stays must go on as it was
 		if err := c.Pause(ctx, name); err != nil {
-			return err
+			return c.notRemoved(q, force, 0, err)
 		}
 		states = []any{"waiting", "scheduled", "dead", "ended"}
 	}
-	dropped, err := c.purge(ctx, name, states...)
+	dropped, err := c.purge(step, name, states...)
+	if err == nil {
+		ctx, err = step()
+	}
 	if err != nil {
-		return c.notRemoved(ctx, q, force, dropped, err)
+		return c.notRemoved(q, force, dropped, err)
 	}
 	reply, err := c.run(ctx, removeScript, name, flag(force))
 	if err != nil {
-		return c.notRemoved(ctx, q, force, dropped, fmt.Errorf("remove queue %q: %w", name, err))
+		return c.notRemoved(q, force, dropped, fmt.Errorf("remove queue %q: %w", name, err))
 	}
 	if reply[0].(int64) < 0 && !q.Paused {
 		if err := c.Resume(ctx, name); err != nil { // it stays, as it was

@@ -131,6 +131,34 @@ func TestDearTaskWithoutAWorkerDelaysNoOtherIndex(t *testing.T) {
 	})
 }
 
+// Where somebody serves it, a dear task of another index is waited for, also when its wait is
+// long and others have their look before.
+func TestDearTaskOfAnotherIndexIsWaitedFor(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newLimit(t, c, "l", "10/1s:50", 0)
+		newQueue(t, c, "x", "", under("l"))
+		newQueue(t, c, "y", "", under("l"), func(s *QueueSpec) { s.Handler = "web" })
+		sx, sy := serving(t, c, "wx", "default:echo"), serving(t, c, "wy", "default:web")
+		submitN(t, c, "y", 500)
+		ask(t, sx, "default:echo") // it waits for work
+		for len(ask(t, sy, "default:web").Grants) > 0 {
+		}
+		mustSubmit(t, c, cost("x", map[string]int64{"l": 50}))
+		starts := map[string]int{}
+		for waited := time.Duration(0); starts["x"] == 0 && waited < time.Minute; waited += 100 * time.Millisecond {
+			forward(t, c, 100*time.Millisecond)
+			for _, g := range append(ask(t, sy, "default:web").Grants, ask(t, sx, "default:echo").Grants...) {
+				starts[g.Queue]++
+			}
+		}
+		t.Logf("%v", starts)
+		if starts["x"] != 1 || starts["y"] > 10 {
+			t.Errorf("started until the dear task was: %v", starts)
+		}
+		checkInvariants(t, c)
+	})
+}
+
 // What a limit keeps for a queue that is first at another one is free when that one goes.
 func TestFirstThatLeavesFreesWhatIsKeptForIt(t *testing.T) {
 	for _, how := range []string{"pause", "purge", "remove", "relimit"} {

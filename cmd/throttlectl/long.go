@@ -47,6 +47,12 @@ func (l *long) step() error {
 	return nil
 }
 
+// steps is step for a deed whose calls are made elsewhere.
+func (l *long) steps() (context.Context, error) {
+	err := l.step()
+	return l.ctx, err
+}
+
 // flush writes what has been printed so far, for a command that prints as it goes.
 func (a *app) flush() error {
 	_, err := a.stdout.Write(a.out.Bytes())

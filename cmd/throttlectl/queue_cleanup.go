@@ -120,10 +120,7 @@ func (l *long) listThenConfirm(deed string) error {
 func (l *long) removeAll(goes []cleanedView, force bool) error {
 	n := int64(0)
 	for i := range goes {
-		err := l.step()
-		if err == nil {
-			err = l.RemoveQueue(l.stop, goes[i].Queue, force)
-		}
+		err := l.RemoveQueueInSteps(l.steps, goes[i].Queue, force)
 		var gone *scheduler.NotFoundError
 		switch {
 		case err == nil:

@@ -55,10 +55,7 @@ func (l *long) remove(name string, force bool) error {
 	if err := l.confirm(deed); err != nil {
 		return err
 	}
-	if err := l.RemoveQueue(l.stop, name, force); err != nil { // of many tasks, it takes a while
-		if l.stop.Err() != nil {
-			return fmt.Errorf("%w: %w", errInterrupted, err)
-		}
+	if err := l.RemoveQueueInSteps(l.steps, name, force); err != nil {
 		return remedy(err)
 	}
 	if l.a.json {

@@ -137,7 +137,7 @@ func listed(path string) infoView {
 func pluginDir() string {
 	path, _ := config.Path("", nil)
 	if _, err := os.Stat(path); err == nil {
-		if cfg, diags := config.Load(path, config.Options{SkipPlugins: true}); !diags.HasErrors() {
+		if cfg, diags := config.Load(path, config.Options{SkipPlugins: true, SkipValues: true}); !diags.HasErrors() {
 			return cfg.PluginDir
 		}
 	}

@@ -18,8 +18,8 @@ type Options struct {
 	// SkipPlugins leaves out the check that each handler's plugin is there and may
 	// be executed: for throttlectl, and for checking a file on another machine.
 	SkipPlugins bool
-	// SkipValues leaves args, env and config of handlers as they are written: they are for
-	// where handlers do not run, and what they take from the environment is not there.
+	// SkipValues leaves out args, env and config of handlers: for where handlers do not run,
+	// and what these take from the environment is not there.
 	SkipValues bool
 	// PluginDir is where plugins are when the files don't say; "" is the directory
 	// "plugins" beside the executable.

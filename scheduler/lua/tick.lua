@@ -3,9 +3,9 @@
 -- whether work was missed.
 --
 -- When no worker has ticked for 2 s (Redis was away, its clock jumped forward, or all workers
--- were dead), every lease is made to last for EXCUSE at least before anything is reaped: a
--- live worker ticks by then. One that has not ticked in between is excused three times, so
--- that the tasks of a dead one come back also where its successors die early.
+-- were dead), every lease is renewed before anything is reaped. Of a worker that has shown no
+-- sign of life since then, the next two times only for EXCUSE at least, and then no more: so the
+-- tasks of a dead one come back also where its successors die early.
 --
 -- KEYS[1]  {ns}:clock
 -- ARGV     worker, most tasks to reap, then for each index: pool:handler[=queue], free slots
@@ -36,11 +36,13 @@ redis.call('ZADD', K.WORKERS, now + tonumber(v[1]), worker)
 if now - last > 2000000 then
   local all = redis.call('ZRANGE', K.WORKERS, 0, -1, 'WITHSCORES')
   for i = 1, #all, 2 do
-    local w = redis.call('HMGET', K.WORKER .. all[i], 'lease', 'excused', 'reaped')
-    local ends, times = now + math.min(tonumber(w[1]) or 0, EXCUSE), tonumber(w[2]) or 0
-    if ends > tonumber(all[i + 1]) and times < 3 and not w[3] then
+    local w = redis.call('HMGET', K.WORKER .. all[i], 'lease', 'reaped', 'beat', 'excused')
+    local lease, times, beat = tonumber(w[1]) or 0, string.match(w[4] or '', '^(%d+) (.*)$')
+    times = beat == w[3] and tonumber(times) or 0
+    local ends = now + (times == 0 and lease or math.min(lease, EXCUSE))
+    if ends > tonumber(all[i + 1]) and times < 3 and not w[2] then
       redis.call('ZADD', K.WORKERS, ends, all[i])
-      redis.call('HSET', K.WORKER .. all[i], 'excused', times + 1)
+      redis.call('HSET', K.WORKER .. all[i], 'excused', times + 1 .. ' ' .. (w[3] or ''))
     end
   end
 else
@@ -66,7 +68,7 @@ if redis.call('EXISTS', K.SWEEP) == 1 then
   use_keys()
   sweep_keys(50, now, load_queue)
 end
-redis.call('HSET', K.WORKER .. worker, 'beat', now, 'excused', 0)
+redis.call('HSET', K.WORKER .. worker, 'beat', now)
 redis.call('HSET', KEYS[1], 'tick', now)
 clock_write(KEYS[1], now, off)
 

@@ -113,10 +113,13 @@ local function use_turns()
   end
 
   -- leave_token tells whether a queue of an index that this claim does not serve goes
-  -- first; its worker is told, and the token is left to it.
-  function leave_token(l, turn, at, now)
+  -- first, and the limit has not enough for both; its worker is told, and the tokens are left
+  -- to it.
+  function leave_token(l, turn, cost, at, now)
+    local dear, queue = string.match(l.stored.head, '^(%d+) (.*)$')
     for _, o in ipairs(l.others) do
-      if o[1] < turn and limit_at(l, 2, '', turn) > math.max(at, now) then
+      local first = o[3] == queue and tonumber(dear) or 1
+      if o[1] < turn and limit_at(l, cost + first, '', turn) > math.max(at, now) then
         wakes[#wakes + 1] = {o[2], o[3]}
         l.told = o[2] -- there it is due at once
         return true
@@ -272,7 +275,7 @@ local function use_turns()
           l.done = true
           keep_for(q, t, l, c)
           return nil
-        elseif leave_token(l, q.turn, math.max(room, own), c.now) then
+        elseif leave_token(l, q.turn, cost, math.max(room, own), c.now) then
           l.head[4], l.done = c.now + 20000, true -- whoever was told has come by then
           return nil
         end
@@ -457,6 +460,10 @@ local function use_turns()
       end
       if l and (l.changed or l.line) then
         local h = l.head or {1, '', -1, 0}
+        local head = h[1] > 1 and string.format('%d %s', h[1], h[2]) or ''
+        if l.line and not l.told and head ~= l.stored.head then
+          redis.call('HSET', K.LIMIT .. l.name, 'head', head)
+        end
         local at, _, again = limit_at(l, h[1], h[2], h[3])
         limit_place(l, now, math.max(at >= NEVER and again or at, h[4]), h[5])
       end

@@ -89,7 +89,7 @@ var mutants = []mutant{
 		"if now - last > 2000000 then", "if false then",
 		"./scheduler", "TestOutageRenewsEveryLease", true},
 	{"a dead worker is not excused for ever", "scheduler/lua/tick.lua",
-		"and times < 3 and not w[3] then", "then",
+		"and times < 3 and not w[2] then", "then",
 		"./scheduler", "TestDeadWorkerIsExcusedThreeTimes", false},
 	{"what is too late is handed back", "runtime/dispatch.go",
 		"lateAfter = 250 * time.Millisecond", "lateAfter = 250 * time.Second",
