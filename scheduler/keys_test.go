@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/throttlerd/throttlerd/ratelimit"
 )
 
 func byKey(spec KeySpec, exceptions map[string]KeyRule) func(*QueueSpec) {
@@ -109,6 +111,38 @@ func TestKeyLimits(t *testing.T) {
 		if n := keysOf(claimN(t, s, 64).Grants); n["a"] != 27 || len(n) != 1 {
 			t.Errorf("after the change of exceptions: %v", n)
 		}
+	})
+}
+
+// A key that is full while its queue's rate lets nothing start is debited at the instant of
+// the start, as the queue is: its next token comes a whole period after that.
+func TestKeyIsDebitedAtTheStart(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "100/1s", byKey(KeySpec{Rates: rates(t, "20/1s"), Weight: 1}, nil))
+		submitKeys(t, c, "q", 1, "a")
+		submitKeys(t, c, "q", 5, "b") // whose first waits for the queue's next token
+		s := newWorker(t, c, "w")
+		at, ahead := make(map[string][]int64), 0
+		for left := 6; left > 0; {
+			g := claimN(t, s, 16).Grants
+			for _, x := range g {
+				at[x.Key] = append(at[x.Key], x.GrantedAt.UnixMicro())
+				if x.StartIn > 5*time.Millisecond {
+					ahead++
+				}
+			}
+			left -= len(g)
+			forward(t, c, time.Millisecond)
+		}
+		for key, list := range at {
+			if err := ratelimit.Check(rate(t, "20/1s"), ratelimit.Grants(list...)); err != nil {
+				t.Errorf("key %s: %v", key, err)
+			}
+		}
+		if ahead == 0 {
+			t.Error("nothing was reserved: the test has shown nothing")
+		}
+		checkInvariants(t, c)
 	})
 }
 
