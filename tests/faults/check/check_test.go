@@ -157,6 +157,10 @@ func TestMutantHistories(t *testing.T) {
 		{"fences go back after Redis has lost its last writes", "I5", func(h *History) {
 			event(h, "start", "t26", 1).Fence, event(h, "finish", "t26", 0).Fence = 1001-500, 1001-500
 		}},
+		{"a plugin runs what it was not given", "I5", func(h *History) {
+			e := *event(h, "start", "t30", 0)
+			h.Events = slices.DeleteFunc(h.Events, func(x proc.Entry) bool { return x == e })
+		}},
 		{"two tasks get one fence", "I5", func(h *History) {
 			f := event(h, "start", "t30", 0).Fence
 			event(h, "start", "t31", 0).Fence, event(h, "finish", "t31", 0).Fence = f, f
@@ -213,6 +217,7 @@ func TestMutantHistories(t *testing.T) {
 		{"a rerun is charged an attempt", "I12", func(h *History) {
 			event(h, "start", "t26", 1).Attempt = 2
 		}},
+		{"attempts have no end", "I12", func(h *History) { h.Queues["calls"] = Promise{Attempts: 1, History: 40} }},
 		{"a task dies with attempts left", "I12", func(h *History) {
 			queue(h, func(q *Queue) {
 				q.Dead, q.Ended, q.Counts["dead"], q.Counts["ended"] = []string{"t30"}, drop(q.Ended, "t30"), 1, 39
@@ -220,6 +225,7 @@ func TestMutantHistories(t *testing.T) {
 			})
 		}},
 		{"a history grows without bound", "I13", func(h *History) { h.Queues["calls"] = Promise{Attempts: 3, History: 39} }},
+		{"how a task ended is forgotten before the task", "I13", func(h *History) { queue(h, func(q *Queue) { delete(q.Ends, "t30") }) }},
 		{"a forgotten worker leaves its hash", "I13", func(h *History) { h.Now.Keys = append(h.Now.Keys, "{bb}:run:w1") }},
 		{"a script builds a key without the tag", "I14", func(h *History) { h.Now.Keys = append(h.Now.Keys, "bb:q:calls") }},
 		{"a plugin outlives its worker", "I15", func(h *History) { h.Alive[201] = 1 }},
