@@ -8,6 +8,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -108,9 +109,10 @@ func order(invariant string) int {
 // judge holds a history sorted for the questions that are asked of it.
 type judge struct {
 	*History
-	runs  map[string][]*run // of each task, by start
-	all   []*run
-	found []Violation
+	runs   map[string][]*run // of each task, by start
+	all    []*run
+	faults []Fault // by their beginning
+	found  []Violation
 }
 
 // run is one start and what became of it.
@@ -125,6 +127,7 @@ const forever = int64(1) << 62
 
 func newJudge(h *History) *judge {
 	c := &judge{History: h, runs: make(map[string][]*run)}
+	c.faults = slices.SortedFunc(slices.Values(h.Faults), func(a, b Fault) int { return cmp.Compare(a.From, b.From) })
 	type key struct {
 		task  string
 		fence int64
@@ -150,7 +153,7 @@ func newJudge(h *History) *judge {
 		}
 	}
 	for _, list := range c.runs {
-		slices.SortStableFunc(list, func(a, b *run) int { return compare(a.begin, b.begin) })
+		slices.SortStableFunc(list, func(a, b *run) int { return cmp.Compare(a.begin, b.begin) })
 	}
 	return c
 }
@@ -158,7 +161,7 @@ func newJudge(h *History) *judge {
 // death is when the process of a run that has no finish is known to have gone.
 func (c *judge) death(r *run) int64 {
 	end := forever
-	for _, f := range c.Faults {
+	for _, f := range c.faults {
 		gone := f.Kind == PluginKilled && f.Process == r.PID || f.Kind == WorkerKilled && f.Process == r.Worker
 		if gone && f.From >= r.begin {
 			end = min(end, f.To)
@@ -170,7 +173,7 @@ func (c *judge) death(r *run) int64 {
 // explained tells whether some fault that was done to the process of a run, or to all,
 // shows between two instants.
 func (c *judge) explained(r *run, from, to int64, kinds ...Kind) bool {
-	for _, f := range c.Faults {
+	for _, f := range c.faults {
 		if f.Kind == Stall || len(kinds) > 0 && !slices.Contains(kinds, f.Kind) {
 			continue
 		}
@@ -200,14 +203,4 @@ func few(list []string) string {
 		return strings.Join(list[:5], ", ") + ", …"
 	}
 	return strings.Join(list, ", ")
-}
-
-func compare(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }

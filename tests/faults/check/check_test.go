@@ -190,6 +190,12 @@ func TestMutantHistories(t *testing.T) {
 			e.Fence, e.GrantUs, e.MonoNs = 9000, e.GrantUs+5_000_000, e.MonoNs+5000*ms
 			h.Events = append(h.Events, e)
 		}},
+		{"a worker's death reruns what it had settled before", "I8", func(h *History) {
+			h.Faults[0].From, h.Faults[0].To = 2550*ms, 2550*ms
+			e := *event(h, "start", "t00", 0)
+			e.Fence, e.GrantUs, e.MonoNs, e.Worker, e.PID = 9000, e.GrantUs+5_000_000, e.MonoNs+5000*ms, other, 202
+			h.Events = append(h.Events, e)
+		}},
 		{"a worker's death reruns what another ran", "I8", func(h *History) {
 			e := *event(h, "start", "t11", 0) // of the other worker
 			e.Fence, e.GrantUs, e.MonoNs = 9000, e.GrantUs+5_000_000, e.MonoNs+5000*ms

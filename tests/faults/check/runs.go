@@ -45,8 +45,7 @@ func (c *judge) duplicates() {
 	for id, runs := range c.runs {
 		for i := 1; i < len(runs); i++ {
 			first, next := runs[i-1], runs[i]
-			ended := min(first.end, next.begin)
-			if !retried(first) && !c.explained(first, first.begin, max(ended, next.begin)) {
+			if !retried(first) && !c.explained(first, first.begin, min(c.settled(first), next.begin)) {
 				again = append(again, fmt.Sprintf("%s (of worker %d, plugin %d, after %v)", id, first.Worker, first.PID, time.Duration(next.begin-first.begin).Round(time.Millisecond)))
 			}
 			if first.end <= next.begin {
@@ -59,6 +58,22 @@ func (c *judge) duplicates() {
 	}
 	c.some("I8", "tasks ran again, and no fault or retry explains it", again)
 	c.some("I9", "tasks ran twice at once", overlap)
+}
+
+// settles is how long after its finish the outcome of a run is known to Redis, and how long
+// after an outage: starts go on within 2 s then, and so do settles.
+const settles = 2 * time.Second
+
+// settled is when the outcome of a run has counted: no later fault explains another run.
+// It waits for a Redis that is away, or in a worker that stands still.
+func (c *judge) settled(r *run) int64 {
+	at := r.end + settles.Nanoseconds()
+	for _, f := range c.faults {
+		if (f.Process == 0 || f.Process == r.Worker) && f.From <= at && f.To >= r.end {
+			at = max(at, f.To+settles.Nanoseconds())
+		}
+	}
+	return at
 }
 
 // retried tells whether a run ended in a way after which the task is due to run again.
