@@ -29,6 +29,7 @@ type History struct {
 	Now     *Snapshot          // nil: only the journals are judged
 	Alive   map[int]int        // live plugin processes to their parents; nil: not looked at
 	Drained bool               // nothing was to be left undone
+	Pressed bool               // each limit and each cap had more to do than it lets
 }
 
 // Ack is an acknowledged submit, by the monotonic clock.

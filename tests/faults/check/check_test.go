@@ -179,6 +179,23 @@ func TestMutantHistories(t *testing.T) {
 			}
 		}},
 		{"tokens are refunded when a task is given back", "I7", func(h *History) { queue(h, func(q *Queue) { q.Counts["spent"] = 63 }) }},
+		{"a start pays twice", "I7", func(h *History) {
+			h.Faults = nil
+			queue(h, func(q *Queue) { q.Counts["spent"] = 66 })
+		}},
+		{"a start counts as wasted", "I7", func(h *History) {
+			h.Faults = nil
+			h.Now.Limits["api"]["wasted"] = "1"
+		}},
+		{"what a stall wasted is not counted", "I7", func(h *History) {
+			h.Faults[0].Kind = Stall
+			queue(h, func(q *Queue) { q.Counts["spent"] = 66 })
+		}},
+		{"what a worker's death wastes is not counted", "I7", func(h *History) { queue(h, func(q *Queue) { q.Counts["spent"] = 65 + 41 }) }},
+		{"a worker reserves far ahead, and dies", "I7", func(h *History) {
+			h.Pressed = true
+			queue(h, func(q *Queue) { q.Counts["spent"], q.Counts["wasted"] = 65+80, 80 })
+		}},
 		{"a limit is not debited for every start", "I7", func(h *History) { h.Now.Limits["api"]["spent"] = "64" }},
 		{"a lost reply's claim is granted and started again", "I7", func(h *History) {
 			e := *event(h, "start", "t50", 0)
