@@ -20,7 +20,7 @@ func TestRedisClockJumps(t *testing.T) {
 	r.lease = 3 * time.Second
 	r.standard("")
 	r.start(3)
-	r.produce(10 * time.Millisecond) // more than the limits let start
+	r.produce(12 * time.Millisecond)
 	jumps := []time.Duration{2 * time.Hour, -10 * time.Minute, -time.Second, time.Hour}
 	var longest time.Duration
 	for _, by := range jumps {

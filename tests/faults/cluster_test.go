@@ -79,6 +79,8 @@ func (r *rig) masterKilled(master *redistest.Server) {
 	h.Unknown = r.h.Unknown
 	lost := lostSince(h, from-int64(time.Second), at)
 	r.figure("%d of %d acknowledged tasks had not reached the replica", lost, len(h.Acked)+lost)
+	r.pressed(h)
+	h.Pressed = false // by rates that have twice the burst they had
 	for i, l := range h.Limits {
 		epochs := slices.Clone(l.Epochs)
 		epochs[0].Rate.Burst *= 2

@@ -163,7 +163,7 @@ func TestRedisFull(t *testing.T) {
 		t.Errorf("a submit to a full Redis: %v", err)
 	}
 	r.rest(20 * time.Second)
-	if refused := r.submit("open", payload(1)); refused != "" {
+	if _, err := r.submit("open", payload(1)); err == nil {
 		t.Error("Redis was not full any more: the test has shown nothing")
 	}
 	r.h.Unknown = 0 // they were refused

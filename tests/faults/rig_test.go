@@ -103,6 +103,13 @@ func (r *rig) queue(name string, attributes ...string) string {
 	return fmt.Sprintf("queue %q {\nhandler = \"echo\"\nhistory = 500000\nretry { min = \"20ms\" }\n%s\n}\n", name, strings.Join(attributes, "\n"))
 }
 
+// capped notes a queue's own cap, for the checker.
+func (r *rig) capped(name string, most int) {
+	p := r.h.Queues[name]
+	p.Cap = most
+	r.h.Queues[name] = p
+}
+
 // limited notes a rate and a cap that the queues are under, for the checker.
 func (r *rig) limited(name, rate string, most int, queues ...string) {
 	r.Helper()
@@ -112,15 +119,17 @@ func (r *rig) limited(name, rate string, most int, queues ...string) {
 }
 
 // standard is the workload of most scenarios: a queue without a limit, one with a rate of
-// its own, and two that share a limit with a cap.
+// its own, and two that share a limit with a cap, of which one has a smaller cap too. The
+// limits are less than produce asks for.
 func (r *rig) standard(head string) {
 	r.Helper()
 	r.configure(head, `limit "api" {
-rate = "200/1s:20"
-concurrency = 30
-}`, r.queue("open"), r.queue("rated", `rate = "150/1s:10"`), r.queue("left", `limits = ["api"]`), r.queue("right", `limits = ["api"]`))
-	r.limited("rated", "150/1s:10", 0, "rated")
-	r.limited("api", "200/1s:20", 30, "left", "right")
+rate = "60/1s:10"
+concurrency = 8
+}`, r.queue("open"), r.queue("rated", `rate = "80/1s:10"`), r.queue("left", `limits = ["api"]`, "concurrency = 3"), r.queue("right", `limits = ["api"]`))
+	r.limited("rated", "80/1s:10", 0, "rated")
+	r.limited("api", "60/1s:10", 8, "left", "right")
+	r.capped("left", 3)
 }
 
 // start starts n workers of the file.
@@ -131,68 +140,107 @@ func (r *rig) start(n int) {
 	}
 }
 
-// payloads of the tasks: short ones, some that fail at first or for good.
+// payloads of the tasks: short ones, so that a rate is what holds a queue up, some that fail
+// at first or for good, and from time to time several long ones, so that a cap is.
 func payload(i int) string {
 	switch {
 	case i%40 == 7:
 		return `{"fail": "scripted"}`
+	case i%60 >= 45:
+		return `{"sleep": "200ms"}`
 	case i%3 == 0:
 		return `{"sleep": "60ms"}`
 	}
 	return `{"sleep": "5ms"}`
 }
 
-// produce submits to the rig's queues, every pause one task to each, until halt. A submit
-// that gets no answer is counted and not repeated.
+// backlog is how many tasks wait in a queue that is under a limit, while Redis is away too.
+const backlog = 40
+
+// produce submits until halt: to a queue without a limit one task every pause, to the others
+// ten times a second what makes up the backlog.
 func (r *rig) produce(pause time.Duration) {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	for _, queue := range r.queues {
+		every, want := pause, func() int { return 1 }
+		if slices.ContainsFunc(r.h.Limits, func(l check.Limit) bool { return slices.Contains(l.Queues, queue) }) {
+			r.h.Pressed = true
+			every, want = 100*time.Millisecond, func() int { return backlog - r.waiting(queue) }
+		}
 		r.wg.Go(func() {
-			ticker := time.NewTicker(pause)
+			ticker := time.NewTicker(every)
 			defer ticker.Stop()
-			for i := 0; ; i++ {
+			for i := 0; ; {
 				select {
 				case <-ctx.Done():
 					return
 				case <-ticker.C:
 				}
-				r.submit(queue, payload(i))
+				var tasks []string
+				for range want() {
+					tasks = append(tasks, payload(i))
+					i++
+				}
+				_, _ = r.submit(queue, tasks...) // nobody may know what came of it
 			}
 		})
 	}
 }
 
-// submit puts one task in and writes down what came of it: "" when nobody knows.
-func (r *rig) submit(queue, payload string) string {
+// waiting is how many tasks wait in a queue; as many as are to when Redis is away.
+func (r *rig) waiting(queue string) int {
+	call, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	q, err := r.client.Queue(call, queue)
+	if err != nil {
+		return backlog
+	}
+	return int(q.Waiting)
+}
+
+// pressed logs how much the limits held up, and what faults have wasted of them.
+func (r *rig) pressed(h *check.History) {
+	r.Helper()
+	for _, l := range h.Limits {
+		last, all := check.Exhausted(l, h)
+		spent := int64(0)
+		for _, q := range l.Queues {
+			spent += h.Now.Queues[q].Counts["spent"]
+		}
+		r.figure("limit %s: %d of %d grants took its last token; %d tokens more were spent", l.Name, last, all, spent-int64(all))
+	}
+}
+
+// submit puts tasks in and writes down what came of it. Those that got no answer are
+// counted and not repeated.
+func (r *rig) submit(queue string, payloads ...string) (ids []string, err error) {
+	if len(payloads) == 0 {
+		return nil, nil
+	}
+	tasks := make([]scheduler.SubmitRequest, len(payloads))
+	for i, p := range payloads {
+		tasks[i].Payload = []byte(p)
+	}
 	call, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	sent := proc.Mono()
-	receipt, err := r.client.Submit(call, scheduler.SubmitRequest{Queue: queue, Payload: []byte(payload)})
+	receipts, err := r.client.SubmitMany(call, queue, tasks)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err != nil {
-		r.h.Unknown++
-		return ""
+	for _, x := range receipts {
+		ids = append(ids, x.ID)
+		r.h.Acked = append(r.h.Acked, check.Ack{Task: x.ID, Queue: queue, SentNs: sent, AtNs: proc.Mono()})
 	}
-	r.h.Acked = append(r.h.Acked, check.Ack{Task: receipt.ID, Queue: queue, SentNs: sent, AtNs: proc.Mono()})
-	return receipt.ID
+	r.h.Unknown += len(tasks) - len(receipts)
+	return ids, err
 }
 
 // put submits n tasks of one payload at once.
 func (r *rig) put(queue string, n int, payload string) []string {
 	r.Helper()
-	tasks := slices.Repeat([]scheduler.SubmitRequest{{Payload: []byte(payload)}}, n)
-	sent := proc.Mono()
-	receipts, err := r.client.SubmitMany(r.ctx(), queue, tasks)
+	ids, err := r.submit(queue, slices.Repeat([]string{payload}, n)...)
 	r.must(err)
-	ids := make([]string, n)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i, x := range receipts {
-		ids[i] = x.ID
-		r.h.Acked = append(r.h.Acked, check.Ack{Task: x.ID, Queue: queue, SentNs: sent, AtNs: proc.Mono()})
-	}
 	return ids
 }
 
@@ -297,7 +345,7 @@ func (r *rig) signal(pid int, s syscall.Signal) {
 func (r *rig) during() {
 	r.Helper()
 	h := r.history()
-	h.Drained = false
+	h.Drained, h.Pressed = false, false
 	r.report(h, "during the faults: ", func(v check.Violation) bool {
 		return slices.Contains([]string{"I1", "I2", "I3"}, v.Invariant)
 	})
@@ -328,7 +376,7 @@ func (r *rig) history() *check.History {
 	}
 	// what was submitted while the snapshot was taken is there and not among the acks
 	r.mu.Lock()
-	h.Unknown = r.h.Unknown + len(r.h.Acked) - len(h.Acked) + 2*len(r.queues)
+	h.Unknown = r.h.Unknown + len(r.h.Acked) - len(h.Acked) + 2*backlog*len(r.queues)
 	r.mu.Unlock()
 	return &h
 }
@@ -350,6 +398,9 @@ func (r *rig) verdict(limit time.Duration) *check.History {
 	h := r.history()
 	h.Drained, h.Unknown = true, r.h.Unknown
 	r.report(h, "", func(check.Violation) bool { return true })
+	if h.Pressed {
+		r.pressed(h)
+	}
 	return h
 }
 

@@ -90,8 +90,8 @@ func (v Violation) String() string { return v.Invariant + ": " + v.What }
 func Run(h *History) []Violation {
 	c := newJudge(h)
 	for _, part := range []func(){
-		c.oneState, c.leases, c.atLeastOnce, c.fences, c.rates, c.charges,
-		c.duplicates, c.concurrency, c.rest, c.attempts, c.memory, c.processes,
+		c.oneState, c.leases, c.atLeastOnce, c.fences, c.rates, c.charges, c.duplicates,
+		c.concurrency, c.pressure, c.rest, c.attempts, c.memory, c.processes,
 	} {
 		part()
 	}

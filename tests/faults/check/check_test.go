@@ -178,6 +178,7 @@ func TestMutantHistories(t *testing.T) {
 				}
 			}
 		}},
+		{"nothing was asked of a limit", "I6", func(h *History) { h.Pressed = true }},
 		{"tokens are refunded when a task is given back", "I7", func(h *History) { queue(h, func(q *Queue) { q.Counts["spent"] = 63 }) }},
 		{"a start pays twice", "I7", func(h *History) {
 			h.Faults = nil
@@ -230,6 +231,10 @@ func TestMutantHistories(t *testing.T) {
 				}
 			}
 		}},
+		{"a queue's own cap is not looked at", "I10", func(h *History) {
+			h.Queues["calls"] = Promise{Attempts: 3, Cap: 1, History: 40}
+		}},
+		{"nothing was asked of a cap", "I10", func(h *History) { h.Pressed = true }},
 		{"a queue is never looked at again", "I11", func(h *History) {
 			queue(h, func(q *Queue) {
 				q.Waiting, q.Ended, q.Counts["waiting"], q.Counts["ended"] = []string{"t30"}, drop(q.Ended, "t30"), 1, 39

@@ -3,6 +3,7 @@
 package check
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -125,4 +126,40 @@ func (c *judge) mayWaste(limits []Limit) (n int64) {
 		n += granted(limits, in)
 	}
 	return n
+}
+
+// pressure demands that limits and caps were reached: that grants took the last token of each
+// limit time and again, not only those of its first burst, and that all places of each cap
+// were taken. A run that asks for less shows nothing of them.
+func (c *judge) pressure() {
+	if !c.Pressed {
+		return
+	}
+	for _, l := range c.Limits {
+		if last, all := Exhausted(l, c.History); int64(last) < 2*l.Epochs[0].Rate.Burst {
+			c.bad("I6", "only %d of %d grants of limit %s took its last token: too little was asked of it", last, all, l.Name)
+		}
+	}
+	c.caps(func(what string, most, top int) {
+		if top < most {
+			c.bad("I10", "%s ran %d tasks at once and has %d places: too little was asked of it", what, top, most)
+		}
+	})
+}
+
+// Exhausted is how many of the grants of a limit left less than a token, and how many they
+// are.
+func Exhausted(l Limit, h *History) (last, all int) {
+	rate, grants := l.Epochs[0].Rate, newJudge(h).grants(l)
+	slices.SortFunc(grants, func(a, b ratelimit.Grant) int { return cmp.Compare(a.At, b.At) })
+	token := rate.Period.Microseconds() // in parts of which N come each µs
+	full := rate.Burst * token
+	left, at := full, int64(0)
+	for _, g := range grants {
+		left = min(full, left+min(g.At-at, full/rate.N+1)*rate.N) - token
+		if at = g.At; left < token {
+			last++
+		}
+	}
+	return last, len(grants)
 }

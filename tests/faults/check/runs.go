@@ -79,40 +79,49 @@ func (c *judge) settled(r *run) int64 {
 // retried tells whether a run ended in a way after which the task is due to run again.
 func retried(r *run) bool { return r.outcome != "" && r.outcome != "done" }
 
-// concurrency decides I10: a cap holds at every instant. Runs that a fault has cut from
-// Redis may overlap with those that took their place.
+// concurrency decides I10: a cap holds at every instant.
 func (c *judge) concurrency() {
+	c.caps(func(what string, most, top int) {
+		if top > most {
+			c.bad("I10", "%s ran %d tasks at once; its cap is %d", what, top, most)
+		}
+	})
+}
+
+// caps tells of each queue and limit that has a cap how many tasks ran at once, at most.
+func (c *judge) caps(tell func(what string, most, top int)) {
 	for name, p := range c.Queues {
-		c.cap("queue "+name, p.Cap, func(r *run) bool { return r.Queue == name })
+		if p.Cap > 0 {
+			tell("queue "+name, p.Cap, c.atOnce(name))
+		}
 	}
 	for _, l := range c.Limits {
-		c.cap("limit "+l.Name, l.Cap, func(r *run) bool { return slices.Contains(l.Queues, r.Queue) })
+		if l.Cap > 0 {
+			tell("limit "+l.Name, l.Cap, c.atOnce(l.Queues...))
+		}
 	}
 }
 
-func (c *judge) cap(what string, most int, of func(*run) bool) {
-	if most == 0 {
-		return
-	}
+// atOnce is how many tasks of some queues ran at once, at most. Runs that a fault has cut
+// from Redis may overlap with those that took their place, and do not count.
+func (c *judge) atOnce(queues ...string) (top int) {
 	type step struct {
 		at int64
 		by int
 	}
 	var steps []step
 	for _, r := range c.all {
-		if of(r) && !c.explained(r, r.begin, r.end, WorkerPaused, RedisLost) {
+		if slices.Contains(queues, r.Queue) && !c.explained(r, r.begin, r.end, WorkerPaused, RedisLost) {
 			steps = append(steps, step{r.begin, 1}, step{r.end, -1})
 		}
 	}
 	slices.SortFunc(steps, func(a, b step) int { return cmp.Or(cmp.Compare(a.at, b.at), a.by-b.by) })
-	n, top := 0, 0
+	n := 0
 	for _, s := range steps {
 		n += s.by
 		top = max(top, n)
 	}
-	if top > most {
-		c.bad("I10", "%s ran %d tasks at once; its cap is %d", what, top, most)
-	}
+	return top
 }
 
 // rest decides I11 where all was to be done: nothing waits, is scheduled or runs, and
