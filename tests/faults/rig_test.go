@@ -290,6 +290,35 @@ func (r *rig) killWorkers(which ...int) (faults []check.Fault) {
 	return faults
 }
 
+// aloneKilled kills a worker that runs tasks and lets nothing else happen until they wait
+// again, which is to be within its lease and 2 s.
+func (r *rig) aloneKilled() check.Fault {
+	r.Helper()
+	i, _ := r.occupy()
+	death := r.killWorkers(i)[0]
+	took, tasks := r.waitAgain(death)
+	r.figure("a worker killed with %d tasks running: they waited again after %v", tasks, took.Round(time.Millisecond))
+	if promised := r.lease + 2*time.Second; took > promised {
+		r.Errorf("a task of a killed worker waited again after %v, not within %v", took, promised)
+	}
+	return death
+}
+
+// occupy puts long tasks in, waits until they run, and returns a worker that runs some.
+func (r *rig) occupy() (worker int, tasks []string) {
+	r.Helper()
+	tasks = r.put("open", 20, `{"sleep": "1500ms"}`)
+	proc.Eventually(r, 10*time.Second, "long tasks run", func() bool { return len(r.startsOf(tasks)) >= len(tasks) })
+	first := r.startsOf(tasks)[0].Worker
+	return slices.IndexFunc(r.workers, func(w *proc.Process) bool { return w.PID == first }), tasks
+}
+
+// startsOf are the starts of some tasks so far.
+func (r *rig) startsOf(tasks []string) []proc.Entry {
+	r.Helper()
+	return r.journal.Starts(func(e proc.Entry) bool { return slices.Contains(tasks, e.Task) })
+}
+
 // gone demands that a process is gone within a second.
 func (r *rig) gone(pid int) {
 	r.Helper()
@@ -402,6 +431,28 @@ func (r *rig) verdict(limit time.Duration) *check.History {
 		r.pressed(h)
 	}
 	return h
+}
+
+// again demands that what deaths have cut short starts again in time: it waits again within
+// the lease and so long, and a second is for its turn under a limit.
+func (r *rig) again(h *check.History, deaths []check.Fault, lease, soon time.Duration) {
+	r.Helper()
+	longest, all, excused := time.Duration(0), 0, 0
+	for _, f := range deaths {
+		for _, x := range check.Again(h, f, lease) {
+			all++
+			if x.Excused {
+				excused++
+				continue
+			}
+			longest = max(longest, x.After)
+			if x.After > lease+soon+time.Second {
+				r.Errorf("task %s started again %v after process %d died; it waits again within %v", x.Task, x.After, f.Process, lease+soon)
+			}
+		}
+	}
+	r.figure("%d deaths cut %d tasks short; %d of them had no other fault in their way and started again within %v",
+		len(deaths), all, all-excused, longest.Round(time.Millisecond))
 }
 
 func (r *rig) report(h *check.History, when string, which func(check.Violation) bool) {

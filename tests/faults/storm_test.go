@@ -17,7 +17,8 @@ import (
 // in this proportion.
 var bars = map[string]int{"worker": 300, "plugin": 100, "redis": 50, "pause": 20, "stall": 10, "cut": 40}
 
-// All kinds of faults in a random order, one after another, as long as the budget lasts:
+// All kinds of faults in a random order, one after another, as long as the budget lasts, and
+// from time to time one worker's death alone, after which its tasks wait again in time:
 // nothing is lost, no limit is broken, and what runs twice was cut short.
 func TestStorm(t *testing.T) {
 	rnd := seeded(t)
@@ -31,10 +32,13 @@ func TestStorm(t *testing.T) {
 		span = budget(t)
 	}
 	done := make(map[string]int)
-	var cut []check.Fault
+	var workers, plugins []check.Fault
 	var deck []string
 	for began := time.Now(); time.Since(began) < span; {
 		if len(deck) == 0 {
+			if len(done) > 0 {
+				workers = append(workers, r.aloneKilled())
+			}
 			for _, kind := range slices.Sorted(maps.Keys(bars)) {
 				deck = append(deck, slices.Repeat([]string{kind}, bars[kind]/10)...)
 			}
@@ -46,11 +50,13 @@ func TestStorm(t *testing.T) {
 		i := rnd.IntN(len(r.workers))
 		switch kind {
 		case "worker":
-			cut = append(cut, r.killWorkers(i)...)
+			workers = append(workers, r.killWorkers(i)...)
 		case "plugin":
-			if f := r.killPlugin(i); f.Process != 0 {
-				cut = append(cut, f)
+			f := r.killPlugin(i)
+			if f.Process == 0 {
+				continue
 			}
+			plugins = append(plugins, f)
 		case "redis":
 			r.killRedis()
 		case "pause":
@@ -74,15 +80,16 @@ func TestStorm(t *testing.T) {
 			r.during()
 		}
 	}
+	workers = append(workers, r.aloneKilled())
 	h := r.verdict(time.Minute)
-	longest, tasks := time.Duration(0), 0
-	for _, f := range cut {
-		again, n := check.Again(h, f)
-		longest, tasks = max(longest, again), tasks+n
-	}
-	r.figure("storm of %v: %d tasks acknowledged, %d starts, %d of them again after %d tasks were cut short (the last after %v)",
-		span, len(h.Acked), starts(h), starts(h)-len(h.Acked), tasks, longest.Round(time.Millisecond))
+	r.again(h, workers, r.lease, 2*time.Second)
+	r.again(h, plugins, 0, time.Second)
+	r.figure("storm of %v: %d tasks acknowledged, %d starts", span, len(h.Acked), starts(h))
 	for _, kind := range slices.Sorted(maps.Keys(bars)) {
-		r.figure("storm: %s %d of %d", kind, done[kind], bars[kind])
+		bar := int(time.Duration(bars[kind]) * span / (10 * time.Minute))
+		r.figure("storm: %s %d of %d", kind, done[kind], bar)
+		if long() && done[kind] < bar {
+			t.Errorf("%d faults of kind %s in %v, not %d: the storm was too weak", done[kind], kind, span, bar)
+		}
 	}
 }

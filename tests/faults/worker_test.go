@@ -31,21 +31,11 @@ func TestWorkersKilled(t *testing.T) {
 		faults = append(faults, r.killWorkers(rnd.IntN(3))...)
 		r.during()
 	}
+	faults = append(faults, r.aloneKilled())
 	h := r.verdict(30 * time.Second)
-	longest, tasks := time.Duration(0), 0
-	for _, f := range faults {
-		again, n := check.Again(h, f)
-		longest, tasks = max(longest, again), tasks+n
-	}
-	r.figure("%d workers killed with a lease of %v: %d tasks cut short ran again, the last after %v; %d acknowledged, none lost",
-		kills, r.lease, tasks, longest.Round(time.Millisecond), len(h.Acked))
-	if longest > r.lease+2*time.Second+rerunSlack {
-		t.Errorf("a task of a killed worker ran again after %v; it waits again within %v", longest, r.lease+2*time.Second)
-	}
+	r.again(h, faults, r.lease, 2*time.Second)
+	r.figure("%d workers killed with a lease of %v: %d acknowledged, none lost", len(faults), r.lease, len(h.Acked))
 }
-
-// rerunSlack is for the turn of a task that waits again under a limit, and for its start.
-const rerunSlack = time.Second
 
 // Row 2: a worker stands still for longer than its lease. Its tasks run again elsewhere;
 // what it reports when it goes on is refused, and it starts afresh.

@@ -85,8 +85,34 @@ func TestSoundHistory(t *testing.T) {
 	for _, v := range Run(sound()) {
 		t.Error(v)
 	}
-	if took, n := Again(sound(), sound().Faults[0]); n != 2 || took < 2*time.Second || took > 3*time.Second {
-		t.Errorf("%d tasks ran again after %v", n, took)
+}
+
+// What a death has cut short starts again two seconds later, or is held up by what comes
+// between.
+func TestAgain(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		fault   Fault
+		excused bool
+	}{
+		{"another worker dies at once", Fault{Kind: WorkerKilled, From: 400 * ms, To: 400 * ms, Process: 103}, false},
+		{"another worker dies when it may have them", Fault{Kind: WorkerKilled, From: 1900 * ms, To: 1900 * ms, Process: 103}, true},
+		{"Redis stands still", Fault{Kind: Stall, From: 400 * ms, To: 1000 * ms}, true},
+		{"Redis stood still before", Fault{Kind: Stall, From: 100 * ms, To: 200 * ms}, false},
+		{"Redis stands still later", Fault{Kind: Stall, From: 4000 * ms, To: 5000 * ms}, false},
+	} {
+		h := sound()
+		death := h.Faults[0]
+		h.Faults = append(h.Faults, c.fault)
+		list := Again(h, death, 2*time.Second)
+		for _, r := range list {
+			if r.After < 2*time.Second || r.After > 3*time.Second || r.Excused != c.excused {
+				t.Errorf("%s: %+v", c.what, r)
+			}
+		}
+		if len(list) != 2 {
+			t.Errorf("%s: %d tasks started again", c.what, len(list))
+		}
 	}
 }
 

@@ -204,20 +204,31 @@ func (c *judge) gaveUp(id string) bool {
 	return false
 }
 
-// Again returns how long after a fault the tasks that it cut short were started again, at
-// the longest, and how many there were.
-func Again(h *History, f Fault) (longest time.Duration, tasks int) {
+// Rerun is a task that the death of a process cut short, when it started again.
+type Rerun struct {
+	Task    string
+	After   time.Duration // since the death
+	Excused bool          // a later fault may have held it up
+}
+
+// Again returns the tasks that a death cut short and that started again. They can be taken
+// back once the lease is over, which was renewed a second before at the earliest; from then
+// on whoever takes one may die with it. A Redis that is away holds it up at any time.
+func Again(h *History, death Fault, lease time.Duration) (list []Rerun) {
 	c := newJudge(h)
-	for _, runs := range c.runs {
+	from := death.From + max(0, lease-time.Second).Nanoseconds()
+	for id, runs := range c.runs {
 		for i := 1; i < len(runs); i++ {
-			r := runs[i-1]
-			if r.outcome == "" && (r.Worker == f.Process || r.PID == f.Process) {
-				tasks++
-				longest = max(longest, time.Duration(runs[i].begin-f.From))
+			r, next := runs[i-1], runs[i]
+			if r.outcome != "" || r.end != death.To || r.Worker != death.Process && r.PID != death.Process {
+				continue // or it was another death that cut it short
 			}
+			list = append(list, Rerun{id, time.Duration(next.begin - death.From), slices.ContainsFunc(c.faults, func(f Fault) bool {
+				return f.Process != death.Process && f.From <= next.begin && (f.To >= from || f.Process == 0 && f.To >= death.From)
+			})})
 		}
 	}
-	return longest, tasks
+	return list
 }
 
 func number(text string) int64 {
