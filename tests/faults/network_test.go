@@ -61,6 +61,7 @@ func TestSlowNetwork(t *testing.T) {
 	r.more(50)
 	from := proc.Mono()
 	p.delay.Store(int64(300 * time.Millisecond))
+	r.h.Reply = 450 * time.Millisecond
 	time.Sleep(8 * time.Second) // the fault
 	r.during()
 	p.delay.Store(0)

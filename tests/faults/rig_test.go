@@ -162,6 +162,7 @@ const backlog = 40
 func (r *rig) produce(pause time.Duration) {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
+	r.readClock()
 	for _, queue := range r.queues {
 		every, want := pause, func() int { return 1 }
 		if slices.ContainsFunc(r.h.Limits, func(l check.Limit) bool { return slices.Contains(l.Queues, queue) }) {
@@ -239,9 +240,21 @@ func (r *rig) submit(queue string, payloads ...string) (ids []string, err error)
 // put submits n tasks of one payload at once.
 func (r *rig) put(queue string, n int, payload string) []string {
 	r.Helper()
+	r.readClock()
 	ids, err := r.submit(queue, slices.Repeat([]string{payload}, n)...)
 	r.must(err)
 	return ids
+}
+
+// readClock notes what engine time it is, where Redis tells at once.
+func (r *rig) readClock() {
+	call, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	from := proc.Mono()
+	now, err := r.client.Now(call)
+	if to := proc.Mono(); err == nil && to-from < 5*time.Millisecond.Nanoseconds() {
+		r.h.Clock = append(r.h.Clock, check.Reading{FromNs: from, ToNs: to, EngineUs: now.UnixMicro()})
+	}
 }
 
 // halt ends the producers.
@@ -259,6 +272,7 @@ func (r *rig) more(n int) {
 // fault writes down what was done, once it is over. From is when it began.
 func (r *rig) fault(kind check.Kind, from int64, process int, after time.Duration) check.Fault {
 	f := check.Fault{Kind: kind, From: from, To: proc.Mono(), After: after, Process: process}
+	r.readClock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.h.Faults = append(r.h.Faults, f)
@@ -384,6 +398,7 @@ func (r *rig) during() {
 // after it, so that each task of the one is in the others.
 func (r *rig) history() *check.History {
 	r.Helper()
+	r.readClock()
 	r.mu.Lock()
 	h := r.h
 	h.Acked, h.Faults = slices.Clone(h.Acked), slices.Clone(h.Faults)

@@ -25,6 +25,9 @@ type History struct {
 	Events  []proc.Entry // starts and finishes, in the order they were written
 	Faults  []Fault
 	Limits  []Limit
+	Clock   []Reading          // in their order; nil: no start is held against its grant
+	Jumps   int64              // how often Redis' clock went forward; each is worth a burst
+	Reply   time.Duration      // how long a reply of Redis may be under way: starts may be later by as much
 	Queues  map[string]Promise // of the queues that are judged
 	Now     *Snapshot          // nil: only the journals are judged
 	Alive   map[int]int        // live plugin processes to their parents; nil: not looked at

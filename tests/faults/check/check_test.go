@@ -28,6 +28,7 @@ func sound() *History {
 		Limits: []Limit{{Name: "api", Queues: []string{"calls"}, Cap: 8, Epochs: []ratelimit.Epoch{{Rate: ratelimit.Rate{N: 100, Period: time.Second, Burst: 5}}}}},
 		Queues: map[string]Promise{"calls": {Attempts: 3, Cap: 8, History: 40}},
 		Faults: []Fault{{Kind: WorkerKilled, From: 300 * ms, To: 300 * ms, After: 4 * time.Second, Process: first}},
+		Clock:  []Reading{{FromNs: -ms, ToNs: 0, EngineUs: 1_000_000}},
 		Alive:  map[int]int{202: other}, Drained: true,
 	}
 	q := Queue{Ends: make(map[string]End), Counts: map[string]int64{"done": 60, "ended": 40}}
@@ -202,6 +203,22 @@ func TestMutantHistories(t *testing.T) {
 				if e := &h.Events[i]; e.GrantUs > at && e.GrantUs < at+150_000 {
 					e.GrantUs = at + 10_000
 				}
+			}
+		}},
+		{"a worker starts what it has reserved at once", "I6", func(h *History) {
+			for i := range h.Events {
+				h.Events[i].MonoNs -= 30 * ms
+			}
+		}},
+		{"a worker starts what is long due", "I6", func(h *History) {
+			for i := range h.Events {
+				h.Events[i].MonoNs += 400 * ms
+			}
+		}},
+		{"grants are stamped evenly and started in a burst", "I6", func(h *History) {
+			h.Clock = nil // only by the starts themselves
+			for i := range h.Events[:80] {
+				h.Events[i].MonoNs = 400 * ms
 			}
 		}},
 		{"nothing was asked of a limit", "I6", func(h *History) { h.Pressed = true }},

@@ -12,7 +12,7 @@ import (
 )
 
 // rates decides I6: the grants of what was started keep every limit, exactly, in every
-// window.
+// window; and starts are where their grants are.
 func (c *judge) rates() {
 	for _, l := range c.Limits {
 		if len(l.Epochs) == 0 {
@@ -21,6 +21,7 @@ func (c *judge) rates() {
 		if err := ratelimit.CheckEpochs(l.Epochs, 0, c.grants(l)); err != nil {
 			c.bad("I6", "limit %s: %v", l.Name, err)
 		}
+		c.instants(l)
 	}
 }
 
@@ -98,7 +99,7 @@ func (c *judge) paid(what string, starts, spent, wasted int64, limits []Limit) {
 
 // within is how long before its start, and after its instant, a task may be on its way to
 // its handler: the look-ahead, and what may be late.
-const within = 300 * time.Millisecond
+const within = 50*time.Millisecond + startsWithin
 
 // granted is how many tokens can have been granted for instants in a time, by the least of
 // some limits.
