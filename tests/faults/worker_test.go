@@ -3,10 +3,13 @@
 package faults
 
 import (
+	"fmt"
+	"os"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/throttlerd/throttlerd/scheduler"
 	"github.com/throttlerd/throttlerd/tests/faults/check"
 	"github.com/throttlerd/throttlerd/tests/proc"
 )
@@ -37,8 +40,9 @@ func TestWorkersKilled(t *testing.T) {
 	r.figure("%d workers killed with a lease of %v: %d acknowledged, none lost", len(faults), r.lease, len(h.Acked))
 }
 
-// Row 2: a worker stands still for longer than its lease. Its tasks run again elsewhere;
-// what it reports when it goes on is refused, and it starts afresh.
+// Row 2: a worker stands still for longer than its lease. Its tasks run again elsewhere, and
+// it starts afresh. Beside it is one that does not see that its lease is over: what that one
+// reports is refused.
 func TestWorkerPausedPastItsLease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -50,19 +54,55 @@ func TestWorkerPausedPastItsLease(t *testing.T) {
 	if long() {
 		rounds = 10
 	}
-	for range rounds {
+	refused, elsewhere := 0, 0
+	for i := range rounds {
 		r.more(200)
-		r.put("open", 20, `{"sleep": "1500ms"}`)
-		r.more(40)
-		r.pause(0, r.lease+3*time.Second)
+		worker, held := r.occupy()
+		silent, outcomes := r.silent(fmt.Sprint("silent", i))
+		from := proc.Mono()
+		r.pause(worker, r.lease+3*time.Second)
+		r.fault(check.WorkerPaused, from, os.Getpid(), 0)
+		_, stale, err, _ := silent.Exchange(r.ctx(), outcomes, nil)
+		r.must(err)
+		if stale != len(outcomes) {
+			t.Errorf("%d of %d outcomes refused, of a worker whose lease was over", stale, len(outcomes))
+		}
+		refused += stale
 		r.more(100)
 		r.during()
+		elsewhere += len(r.startsOf(held)) - len(held)
 	}
 	h := r.verdict(20 * time.Second)
-	r.figure("%d pauses of %v past a lease of %v: %d starts of %d tasks", rounds, r.lease+3*time.Second, r.lease, starts(h), len(h.Acked))
-	if r.workers[0].Exited() {
-		t.Error("the worker that stood still did not live on")
+	r.figure("%d pauses of %v past a lease of %v: %d starts of %d tasks; %d ran again elsewhere, %d outcomes refused",
+		rounds, r.lease+3*time.Second, r.lease, starts(h), len(h.Acked), elsewhere, refused)
+	if elsewhere < rounds {
+		t.Error("the worker that stood still lost no task: the test has shown nothing")
 	}
+	for _, w := range r.workers {
+		if w.Exited() {
+			t.Error("the worker that stood still did not live on")
+		}
+	}
+}
+
+// silent is a worker that takes some tasks and says nothing more. It returns the outcomes
+// that it has not reported.
+func (r *rig) silent(id string) (*scheduler.Session, []scheduler.Outcome) {
+	r.Helper()
+	s, err := r.client.Register(r.ctx(), scheduler.Worker{
+		ID: id, Pools: []string{"default"}, Indexes: []string{"default:echo"}, Slots: map[string]int{"echo": 8}, Lease: r.lease, Started: time.Now(),
+	})
+	r.must(err)
+	var outcomes []scheduler.Outcome
+	proc.Eventually(r, 10*time.Second, "a silent worker gets a task", func() bool {
+		g, _, _, err := s.Exchange(r.ctx(), nil, &scheduler.Claim{Slots: []scheduler.Slots{{Index: "default:echo", Free: 8}}})
+		r.must(err)
+		for _, x := range g.Grants {
+			outcomes = append(outcomes, scheduler.Outcome{Task: x.Internal, Fence: x.Fence, Kind: scheduler.Done})
+		}
+		return len(outcomes) > 0
+	})
+	return s, outcomes
 }
 
 // Row 2, where the plugin stands still as well, with tasks in its socket: what another worker
