@@ -64,14 +64,20 @@ func TestSlowNetwork(t *testing.T) {
 	r.h.Reply = 450 * time.Millisecond
 	time.Sleep(8 * time.Second) // the fault
 	r.during()
+	until := proc.Mono()
 	p.delay.Store(0)
 	r.fault(check.Stall, from, 0, 0)
 	h := r.verdict(30 * time.Second)
-	slow := 0
+	slow := make(map[string]int)
 	for _, e := range h.Events {
-		if e.Event == "start" && e.MonoNs > from {
-			slow++
+		if e.Event == "start" && e.MonoNs > from+time.Second.Nanoseconds() && e.MonoNs < until {
+			slow[e.Queue]++
 		}
 	}
-	r.figure("round trips of 0.6s: %d starts in 8s and what followed", slow)
+	r.figure("round trips of 0.6s: starts in 7s of it, by queue: %v", slow)
+	for _, queue := range r.queues {
+		if slow[queue] == 0 {
+			t.Errorf("nothing of queue %s started for 7s", queue)
+		}
+	}
 }
