@@ -215,10 +215,10 @@ func TestMemoryIsFlat(t *testing.T) {
 		worker = append(worker, proc.Memory(t, r.workers[0].PID))
 	}
 	r.figure("memory after each of 4 times %d tasks: Redis %d KiB, worker %d KiB", n, redis, worker)
-	if redis[3] > redis[1]+redis[1]/50+64 { // the first round makes the buffers
+	if redis[3] > redis[1]+redis[1]/100 { // the first round makes the buffers
 		t.Errorf("Redis' memory grows: %d KiB", redis)
 	}
-	if worker[3] > worker[0]+worker[0]/4+8<<10 {
+	if worker[3] > worker[1]+worker[1]/16+2<<10 { // what is collected next is part of it
 		t.Errorf("the worker's memory grows: %d KiB", worker)
 	}
 }
@@ -303,7 +303,7 @@ func TestPluginRestartsLeaveNothing(t *testing.T) {
 	r.rest(10 * time.Second)
 	r.figure("%d restarts of %d plugins: %d files were %d, %d sockets were %d, %d threads were %d",
 		rounds*plugins, plugins, count(files), open, count(run), sockets, proc.Threads(t, w.PID), threads)
-	if count(files) > open+3 || count(run) > sockets || proc.Threads(t, w.PID) > threads+8 {
+	if count(files) > open || count(run) > sockets || proc.Threads(t, w.PID) > threads+2 {
 		t.Errorf("the worker keeps something of plugins that are gone")
 	}
 }
