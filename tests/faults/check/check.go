@@ -162,13 +162,17 @@ func newJudge(h *History) *judge {
 	return c
 }
 
+// dying is how long after a kill a process may still begin a run: a plugin outlives its
+// worker by so much, and another process has its id only much later.
+const dying = time.Second
+
 // death is when the process of a run that has no finish is known to have gone.
 func (c *judge) death(r *run) int64 {
 	end := forever
 	for _, f := range c.faults {
 		gone := f.Kind == PluginKilled && f.Process == r.PID || f.Kind == WorkerKilled && f.Process == r.Worker
-		if gone && f.From >= r.begin {
-			end = min(end, f.To)
+		if gone && f.To+dying.Nanoseconds() >= r.begin {
+			end = min(end, max(f.To, r.begin))
 		}
 	}
 	return end

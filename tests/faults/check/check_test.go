@@ -88,6 +88,16 @@ func TestSoundHistory(t *testing.T) {
 	}
 }
 
+// A plugin may begin a task while it is killed; that does not run on for ever.
+func TestRunOfADyingPlugin(t *testing.T) {
+	h := sound()
+	h.Faults[0].From, h.Faults[0].To = 240*ms, 240*ms // before t24 and t26 began
+	h.Queues["calls"] = Promise{Attempts: 3, Cap: 2, History: 40}
+	for _, v := range Run(h) {
+		t.Error(v)
+	}
+}
+
 // What a death has cut short starts again two seconds later, or is held up by what comes
 // between.
 func TestAgain(t *testing.T) {
