@@ -118,7 +118,7 @@ func TestKeyLimits(t *testing.T) {
 // the start, as the queue is: its next token comes a whole period after that.
 func TestKeyIsDebitedAtTheStart(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Client) {
-		newQueue(t, c, "q", "100/1s", byKey(KeySpec{Rates: rates(t, "20/1s"), Weight: 1}, nil))
+		newQueue(t, c, "q", "10/1s", byKey(KeySpec{Rates: rates(t, "2/1s"), Weight: 1}, nil))
 		submitKeys(t, c, "q", 1, "a")
 		submitKeys(t, c, "q", 5, "b") // whose first waits for the queue's next token
 		s := newWorker(t, c, "w")
@@ -132,10 +132,10 @@ func TestKeyIsDebitedAtTheStart(t *testing.T) {
 				}
 			}
 			left -= len(g)
-			forward(t, c, time.Millisecond)
+			forward(t, c, 10*time.Millisecond)
 		}
 		for key, list := range at {
-			if err := ratelimit.Check(rate(t, "20/1s"), ratelimit.Grants(list...)); err != nil {
+			if err := ratelimit.Check(rate(t, "2/1s"), ratelimit.Grants(list...)); err != nil {
 				t.Errorf("key %s: %v", key, err)
 			}
 		}

