@@ -203,6 +203,42 @@ func TestKeyCapCountsWhatRuns(t *testing.T) {
 	}
 }
 
+// What starts while a count of places is under way takes one, so that the count is right at its
+// end.
+func TestStartDuringACountTakesAPlace(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		ctx := context.Background()
+		newQueue(t, c, "q", "", byKey(KeySpec{Weight: 1}, nil))
+		s := newWorker(t, c, "w")
+		submitKeys(t, c, "q", 12, "a")
+		claimN(t, s, 1)
+		var n any
+		for _, args := range [][]any{{"begin"}, {"leases", "w", "0"}, {"claim"}, {"end"}} {
+			switch args[0] {
+			case "claim":
+				claimN(t, s, 3)
+				continue
+			case "end":
+				args = append(args, n)
+			}
+			reply, err := c.run(ctx, countScript, append([]any{"q"}, args...)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if args[0] == "begin" {
+				n = reply[0]
+			}
+		}
+		if err := c.UpdateQueue(ctx, "q", QueueChange{Key: ptr(&KeySpec{Concurrency: 5, Weight: 1})}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(claimN(t, s, 64).Grants); n != 1 {
+			t.Errorf("4 run, the cap is 5, and %d more start", n)
+		}
+		checkInvariants(t, c)
+	})
+}
+
 // A count of places that somebody else began, and did not end or ends late, changes nothing:
 // what was granted meanwhile holds places, and what runs is counted again.
 func TestCountOfPlacesCutShort(t *testing.T) {

@@ -136,6 +136,21 @@ func (s *standings) position(now, before, all int64, costs map[string]int64) int
 	return most
 }
 
+// room tells whether the tokens of a task are there now, behind so many tasks of its key and
+// of its queue. In which order keys are served does not change how many find theirs.
+func (s *standings) room(now, inKey, inQueue, all int64, costs map[string]int64) bool {
+	for i := range s.list {
+		l, before := &s.list[i], inQueue
+		if l.name == ofKey {
+			before = inKey
+		}
+		if c := costOf(l.name, all, costs); c > 0 && len(l.b.Rates) > 0 && before*c+c > l.b.Left(now) {
+			return false
+		}
+	}
+	return true
+}
+
 // limitWords names a limit for people.
 func limitWords(name, key string) string {
 	switch name {

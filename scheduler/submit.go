@@ -53,6 +53,14 @@ type Receipt struct {
 	EarliestStart time.Time
 	// Binding is the limit that holds it up longest; nil when it can start now.
 	Binding *Binding
+	// BestCase: tasks of other keys wait too and may go first, in which case Position and
+	// EarliestStart are more.
+	BestCase bool
+	// Held is why the queue starts nothing: "" where it does, else "paused", "undeclared" or
+	// "damaged".
+	Held string
+
+	late bool // those before it in its queue take what is there
 }
 
 // Receipts are those of one SubmitMany, in the order of its tasks.
@@ -73,7 +81,8 @@ func (r Receipts) Ready() int {
 func (r Receipts) Waiting() int { return len(r) - r.Ready() }
 
 func (r *Receipt) ready() bool {
-	return r.State == "waiting" && r.Position == 0 && !r.EarliestStart.IsZero()
+	frozen := r.Binding != nil && r.Binding.Why == "frozen"
+	return r.State == "waiting" && r.Position == 0 && !r.EarliestStart.IsZero() && !r.late && !frozen
 }
 
 // Submit puts one task into its queue. When it returns without an error the task is
@@ -252,7 +261,7 @@ func readReceipts(queue string, tasks []SubmitRequest, reply []any, out []Receip
 	}
 	for i := range tasks {
 		t := &tasks[i]
-		r := Receipt{ID: t.ID, Queue: queue, State: "waiting"}
+		r := Receipt{ID: t.ID, Queue: queue, State: "waiting", Held: stand.held}
 		scheduled := int64(0)
 		if ids != nil {
 			r.ID = cmp.Or(r.ID, ids[2*i].(string))
@@ -270,6 +279,9 @@ func readReceipts(queue string, tasks []SubmitRequest, reply []any, out []Receip
 			}
 			start, r.Binding = stand.bind(now, before, t.Cost, t.Costs, t.Key)
 			r.Position = stand.position(now, before, t.Cost, t.Costs)
+			if before < ahead {
+				r.BestCase, r.late = true, !stand.room(now, before, ahead, t.Cost, t.Costs)
+			}
 			ahead++
 		}
 		if stand.held == "" && start != ratelimit.Never {

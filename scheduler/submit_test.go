@@ -172,3 +172,38 @@ func TestMaxLength(t *testing.T) {
 		checkInvariants(t, c)
 	})
 }
+
+// Receipts of a queue with keys tell the best case, and count each token of the queue once.
+func TestReceiptsOfKeysAreTheBestCase(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "1/1h:2", byKey(KeySpec{Weight: 1}, nil))
+		var tasks []SubmitRequest
+		for _, key := range []string{"a", "b", "c", "a"} {
+			tasks = append(tasks, SubmitRequest{Key: key})
+		}
+		for _, ready := range []int{2, 0} {
+			r, err := c.SubmitMany(context.Background(), "q", tasks)
+			if err != nil || r.Ready() != ready || r.Waiting() != len(tasks)-ready {
+				t.Errorf("%d of %d are ready, %v; there are 2 tokens", r.Ready(), len(r), err)
+			}
+			if ready > 0 && (r[0].BestCase || !r[2].BestCase || r[2].Position != 0) {
+				t.Errorf("%+v", r)
+			}
+		}
+	})
+}
+
+// A frozen queue's receipt has the instant at which it goes on, and nothing is ready.
+func TestReceiptOfAFrozenQueue(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newQueue(t, c, "q", "10/1s:10")
+		s := newWorker(t, c, "w")
+		submitN(t, c, "q", 1)
+		g := oneGrant(t, c, s, "q")
+		settle(t, s, report(g, Throttled, (12*time.Second).Microseconds(), "slow down"))
+		r, err := c.SubmitMany(context.Background(), "q", make([]SubmitRequest, 1))
+		if err != nil || r.Ready() != 0 || r[0].Binding == nil || r[0].Binding.Why != "frozen" || time.Until(r[0].EarliestStart) < 10*time.Second {
+			t.Errorf("%+v %v", r, err)
+		}
+	})
+}

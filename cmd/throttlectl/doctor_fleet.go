@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/throttlerd/throttlerd/ratelimit"
+	"github.com/throttlerd/throttlerd/runtime/config"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
@@ -107,6 +108,12 @@ func hashes(alive []scheduler.Worker) (out []finding) {
 				by[h] = map[string][]string{}
 			}
 			by[h][w.ConfigHash] = append(by[h][w.ConfigHash], w.ID)
+		}
+	}
+	for _, w := range alive {
+		if strings.HasSuffix(w.ConfigHash, config.OldPlugins) {
+			out = append(out, wrong("warn", "its log, and handler list, say what the plugin refuses; a restart of the worker would fail by it",
+				"worker %q runs a plugin with an earlier configuration: the plugin refused the one of its file", w.ID)...)
 		}
 	}
 	said := map[string]bool{}

@@ -36,8 +36,12 @@ func (s *session) listHandlers() error {
 	}
 	rows := make([][]string, len(views))
 	for i, v := range views {
+		failure := deref(v.LastError)
+		if v.LastErrorAt != nil {
+			failure = clock(*v.LastErrorAt) + ": " + failure
+		}
 		rows[i] = []string{v.Handler, v.Worker, v.State, deref(v.Version), v.pids(), v.uptime(), count(int64(v.Restarts)),
-			count(int64(v.Running)), memoryText(v.Memory), cut(deref(v.LastError), 60)}
+			count(int64(v.Running)), memoryText(v.Memory), cut(failure, 60)}
 	}
 	s.a.table([]string{"HANDLER", "WORKER", "STATE", "VERSION", "PID", "UPTIME", "RESTARTS", "RUNNING", "MEMORY", "LAST ERROR"}, rows)
 	return nil

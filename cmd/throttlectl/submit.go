@@ -163,8 +163,12 @@ func (s *session) submit(r scheduler.SubmitRequest) error {
 	return nil
 }
 
-// submitError says when it is unknown whether the task was taken in.
+// submitError says when it is unknown whether the task was taken in, and how it gets a key.
 func submitError(r scheduler.SubmitRequest, err error) error {
+	var invalid *scheduler.InvalidError
+	if errors.As(err, &invalid) && invalid.What == "key" && r.Key == "" {
+		return fmt.Errorf("%w (--key)", err)
+	}
 	var away *scheduler.UnreachableError
 	if errors.As(err, &away) {
 		if r.ID == "" {

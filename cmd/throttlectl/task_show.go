@@ -63,7 +63,11 @@ func taskFacts(t scheduler.Task) [][2]string {
 		add("position", positionText(t.Position))
 	}
 	if !t.EarliestStart.IsZero() {
-		add("can start", hence(t.EarliestStart, time.Now()))
+		text := hence(t.EarliestStart, time.Now())
+		if t.State == "waiting" && t.Key != "" {
+			text += " at the earliest" // those of other keys may go before it
+		}
+		add("can start", text)
 	}
 	if t.Binding != nil {
 		add("held up by", bindingText(t.Binding, time.Now()))

@@ -43,18 +43,23 @@ type trialView struct {
 // start says when a task may start by all its limits. The instant is by the clock of
 // Redis, the distance by ours: between people "about" is enough.
 func start(r scheduler.Receipt) string {
-	wait := time.Until(r.EarliestStart)
+	wait, best := time.Until(r.EarliestStart), ""
+	if r.BestCase {
+		best = " at the earliest"
+	}
 	switch {
+	case r.EarliestStart.IsZero() && r.Held == "undeclared":
+		return "starts when a file declares the queue again"
 	case r.EarliestStart.IsZero():
 		return "starts when the queue is resumed"
 	case r.State == "scheduled":
 		return "starts at " + clock(r.EarliestStart) + " or later"
 	case r.Position == 0 && r.Binding != nil && r.Binding.Why == "concurrency":
 		return "starts when a place is free"
-	case r.Position == 0:
-		return "can start now"
+	case r.Position == 0 && (r.Binding == nil || r.Binding.Why != "frozen"):
+		return "can start now" + best
 	case wait < 10*time.Millisecond:
 		return "can start in a moment"
 	}
-	return fmt.Sprintf("can start in about %s (%s)", span(wait), clock(r.EarliestStart))
+	return fmt.Sprintf("can start in about %s (%s)%s", span(wait), clock(r.EarliestStart), best)
 }

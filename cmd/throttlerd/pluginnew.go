@@ -33,13 +33,16 @@ func pluginNewCommand() *cobra.Command {
 		Short: "Write a new plugin: a Go module with a handler, its test and its HCL",
 		Long: "Writes the directory NAME with a Go module that builds and whose test passes at once:\n" +
 			"main.go, main_test.go, Makefile, config.hcl. --sdk names a checkout of throttlerd to\n" +
-			"build with, by a replace directive. Exit code 4 when there is a NAME already.",
+			"build with, by a replace directive; a build that is no release needs it. Exit code 4 when there is a NAME already.",
 		Example: "  throttlerd plugin new hello --sdk ~/src/throttlerd\n  make -C hello && throttlerd dev -c hello/config.hcl",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, name := args[0], filepath.Base(args[0])
 			if !pluginName.MatchString(name) {
 				return &usageError{fmt.Errorf("%q cannot name a plugin: 1 to 64 of a-z 0-9 _ -, the first a letter", name)}
+			}
+			if sdk == "" && builtFrom() == unreleased {
+				return &usageError{errors.New("this throttlerd is no release, whose module Go could fetch: name a checkout of its source with --sdk DIR")}
 			}
 			files, err := pluginFiles(name, sdk)
 			if err != nil {
@@ -121,7 +124,7 @@ func moduleFiles(name, sdk string) (map[string][]byte, error) {
 	if err := errors.Join(mod.AddGoStmt(of.Go.Version), mod.AddReplace(sdkModule, "", root, "")); err != nil {
 		return nil, err
 	}
-	mod.AddNewRequire(sdkModule, "v0.0.0", false)
+	mod.AddNewRequire(sdkModule, unreleased, false)
 	for _, r := range of.Require {
 		mod.AddNewRequire(r.Mod.Path, r.Mod.Version, true)
 	}
@@ -134,8 +137,10 @@ func builtFrom() string {
 	if info, ok := debug.ReadBuildInfo(); ok && strings.HasPrefix(info.Main.Version, "v") && !strings.Contains(info.Main.Version, "+dirty") {
 		return info.Main.Version
 	}
-	return "v0.0.0"
+	return unreleased
 }
+
+const unreleased = "v0.0.0"
 
 // writeNew makes a directory that is not there with files in it; all or nothing.
 func writeNew(dir string, files map[string][]byte) error {

@@ -9,6 +9,10 @@ import (
 	"strings"
 )
 
+// OldPlugins stands behind the hash that a worker announces while one of its plugins runs with
+// an earlier configuration, since it refused the present one.
+const OldPlugins = "+old-plugins"
+
 // Hash is 12 hex digits that differ where two effective configurations differ. The
 // Redis password does not go into it, nor do the paths of plugins and certificates:
 // machines may keep those in different places. The order of blocks makes no

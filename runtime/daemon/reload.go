@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/throttlerd/throttlerd/runtime"
 	"github.com/throttlerd/throttlerd/runtime/config"
 	"github.com/throttlerd/throttlerd/runtime/declaration"
+	"github.com/throttlerd/throttlerd/runtime/pluginhost"
 	"github.com/throttlerd/throttlerd/scheduler"
 )
 
@@ -21,7 +25,7 @@ const again = 500 * time.Millisecond
 // at the next start.
 func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o Options, dir string) {
 	latest := make(chan *config.Config, 1)
-	go replacePlugins(ctx, w, latest, dir)
+	go replacePlugins(ctx, w, latest, o.Log, dir)
 	var next *config.Config // to be applied
 	var retry <-chan time.Time
 	waits := false
@@ -65,18 +69,31 @@ func reload(ctx context.Context, client *scheduler.Client, w *runtime.Worker, o 
 }
 
 // replacePlugins replaces what differs from what runs; the worker logs what comes of it.
-// A handler that is new needs a restart.
-func replacePlugins(ctx context.Context, w *runtime.Worker, latest <-chan *config.Config, dir string) {
+// A handler that is new needs a restart. Where a plugin refuses its new config, or does not
+// start, the hash that the worker announces says so.
+func replacePlugins(ctx context.Context, w *runtime.Worker, latest <-chan *config.Config, log hclog.Logger, dir string) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case c := <-latest:
 			var wg sync.WaitGroup
+			var old atomic.Bool
 			for _, h := range c.Handlers {
-				wg.Go(func() { _ = w.UpdatePlugin(ctx, h.Name, spec(h, dir)) })
+				wg.Go(func() {
+					err := w.UpdatePlugin(ctx, h.Name, spec(h, dir))
+					if start := (*pluginhost.StartError)(nil); errors.As(err, &start) {
+						old.Store(true)
+						log.Error("plugin keeps the configuration of before", "error", StartDiagnostics(c, h.Name, err).Error())
+					}
+				})
 			}
 			wg.Wait()
+			hash := c.Hash()
+			if old.Load() {
+				hash += config.OldPlugins
+			}
+			w.SetConfigHash(hash)
 		}
 	}
 }

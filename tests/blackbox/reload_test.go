@@ -3,10 +3,14 @@
 package blackbox
 
 import (
+	"fmt"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/throttlerd/throttlerd/runtime/config"
 	"github.com/throttlerd/throttlerd/scheduler"
 	"github.com/throttlerd/throttlerd/tests/proc"
 )
@@ -91,5 +95,35 @@ func (s *site) waitQueue(name string) {
 	proc.Eventually(s, 5*time.Second, "queue "+name+" is there", func() bool {
 		_, err := s.client.Queue(s.ctx(), name)
 		return err == nil
+	})
+}
+
+// A plugin that refuses its part of a changed file goes on with the one before; the log says
+// where in the file, and the worker's hash, and the doctor, that it is so. Queues and limits of
+// that file are in force.
+func TestReloadThatThePluginRefuses(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	file := s.file(s.echo(), queue("a", `rate = "1/1h"`))
+	w := proc.Worker(t, file)
+	bad := fmt.Sprintf("handler \"echo\" {\nconfig {\njournal = %q\njornal = 1\n}\n}\n", s.journal.Path)
+	s.rewrite(file, bad, queue("a", `rate = "2/1h"`))
+	w.Signal(syscall.SIGHUP)
+	w.WaitLog("plugin keeps the configuration of before", 10*time.Second)
+	if !strings.Contains(w.Log(), filepath.Base(file)+":7") {
+		t.Errorf("the log does not name the line:\n%s", w.Log())
+	}
+	proc.Eventually(t, 5*time.Second, "the hash says so", func() bool { return strings.HasSuffix(s.worker().ConfigHash, config.OldPlugins) })
+	if q := s.show("a"); q.Rates.String() != "2/1h" {
+		t.Errorf("queue a has rate %s", q.Rates)
+	}
+	if r := proc.Ctl(t, "-c", file, "doctor"); !strings.Contains(r.Stdout, "refused the one of its file") {
+		t.Errorf("the doctor says:\n%s%s", r.Stdout, r.Stderr)
+	}
+	s.waitState(s.submit("a", 1, "{}")[0], "done", 5*time.Second)
+	s.rewrite(file, s.echo(), queue("a"))
+	w.Signal(syscall.SIGHUP)
+	proc.Eventually(t, 10*time.Second, "the mended file is in force", func() bool {
+		return !strings.HasSuffix(s.worker().ConfigHash, config.OldPlugins) && len(s.show("a").Rates) == 0
 	})
 }

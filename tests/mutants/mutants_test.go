@@ -125,7 +125,7 @@ var mutants = []mutant{
 		"./scheduler", "TestLoneClaimIsTheLongOne", true},
 	{"what starts while places are counted takes one", "scheduler/lua/key.lua",
 		"return k.cap > 0 or q.defaults.counted", "return k.cap > 0",
-		"./scheduler", "TestCountOfPlacesCutShort", false},
+		"./scheduler", "TestStartDuringACountTakesAPlace", false},
 	{"a new cap of keys counts what runs", "scheduler/lua/count.lua",
 		"k.running = k.running + 1", "k.running = k.running + 0",
 		"./scheduler", "TestKeyCapCountsWhatRuns", false},
