@@ -191,6 +191,9 @@ local function lone_claim()
     if x.l then
       x.l.running, x.l.spent = x.l.running + n, x.l.spent + x.cost
       limit_charge(x.l)
+      if x.l.stored.head ~= '' then
+        redis.call('HSET', K.LIMIT .. x.name, 'head', '')
+      end
     end
   end
   q.waiting, q.running, q.seq, q.spent = q.waiting - n, q.running + n, q.seq + n, q.spent + set[1].cost

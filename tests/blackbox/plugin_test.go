@@ -40,7 +40,8 @@ func TestNewPlugin(t *testing.T) {
 		code int
 		says []string // on stdout and stderr together
 	}{
-		{[]string{"plugin", "new", dir}, 4, []string{"is there already"}},
+		{[]string{"plugin", "new", dir, "--sdk", proc.ModuleRoot(t)}, 4, []string{"is there already"}},
+		{[]string{"plugin", "new", filepath.Join(t.TempDir(), "x")}, 2, []string{"is no release", "--sdk DIR"}},
 		{[]string{"plugin", "new", "Hello"}, 2, []string{"cannot name a plugin"}},
 		{[]string{"plugin", "new", filepath.Join(t.TempDir(), "x"), "--sdk", t.TempDir()}, 7, []string{"is no checkout of throttlerd"}},
 		{[]string{"validate", "-c", config}, 0, []string{"ok: 1 handler, 1 queue"}},
