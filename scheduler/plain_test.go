@@ -451,5 +451,6 @@ func TestLoneClaimIsTheLongOne(t *testing.T) {
 	}
 }
 
-// keyPlaces are where keys stand that may start now, or from an instant, and their queue.
-var keyPlaces = regexp.MustCompile(`\n- \{test\}:(?:due|keyready|keylater|lw|lx):\S*(?:\n   .*)*|\n   place: .*|( \d+ \d+ \d+ \d+ )[rl] `)
+// keyPlaces are where keys stand that may start now, or from an instant, and their queue; and
+// how often a change of it found any that wait.
+var keyPlaces = regexp.MustCompile(`\n- \{test\}:(?:due|keyready|keylater|lw|lx):\S*(?:\n   .*)*|\n   place: .*|\n   stales: .*|( \d+ \d+ \d+ \d+ )[rl] `)
