@@ -184,10 +184,11 @@ func (w *Worker) tick(ctx context.Context, ses *scheduler.Session, lost chan<- s
 			w.log.Warn("leases not read", "error", err)
 		}
 		err = w.findIndexes(ctx, ses)
-		if text := fmt.Sprint(err); err != nil && text != unread {
+		text := fmt.Sprint(err)
+		if err != nil && text != unread { // each error is told once, not each second
 			w.log.Warn("queues not read", "error", err)
 		}
-		unread = fmt.Sprint(err) // each error is told once, not each second
+		unread = text
 		w.restartPlugins(ctx, beat.Restarts)
 		if err := said.announce(ctx, w, ses); err != nil {
 			w.log.Warn("state of the handlers and hash of the configuration not announced", "error", err)
