@@ -61,6 +61,7 @@ func TestCapsThroughKills(t *testing.T) {
 	s.journal.WaitStarts(30, 10*time.Second)
 	began := monotonic(t)
 	died := make(map[int]int64) // plugin processes, and when they were gone
+	var left []proc.Entry
 	for i := range kills {
 		s.journal.WaitStarts(len(s.journal.Starts())+20, 20*time.Second)
 		k := i % len(workers)
@@ -68,6 +69,7 @@ func TestCapsThroughKills(t *testing.T) {
 		workers[k].Kill()
 		s.noPlugin(plugin)
 		died[plugin] = monotonic(t)
+		left = append(left, s.left(workers[k].PID)...)
 		workers[k] = proc.Worker(t, file)
 		fill()
 	}
@@ -83,7 +85,8 @@ func TestCapsThroughKills(t *testing.T) {
 	to := monotonic(t)
 	for _, p := range places {
 		runs := s.runs(p.under, died)
-		through, used, top := busy(held(runs), began, from), busy(runs, from, to), most(runs)
+		through := busy(held(runs, left, p.under), began, from)
+		used, top := busy(runs, from, to), most(runs)
 		t.Logf("figure: %s: of %d places %.2f used through %d kills, %.2f after them, at most %d at once", p.what, p.cap, through, kills, used, top)
 		if top > p.cap {
 			t.Errorf("%s: %d ran at once of %d", p.what, top, p.cap)

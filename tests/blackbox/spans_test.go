@@ -15,7 +15,6 @@ import (
 type span struct {
 	task     string
 	from, to int64
-	killed   bool // it has no finish: it ended with its process
 }
 
 // runs are the spans of what keep holds for; a run that has no finish ends with its
@@ -28,7 +27,7 @@ func (s *site) runs(keep func(proc.Entry) bool, died map[int]int64) []span {
 			continue
 		}
 		if i, ok := open[e.Fence]; ok && e.Event == "finish" {
-			out[i].to, out[i].killed = e.MonoNs, false
+			out[i].to = e.MonoNs
 			continue
 		}
 		open[e.Fence] = len(out)
@@ -36,21 +35,48 @@ func (s *site) runs(keep func(proc.Entry) bool, died map[int]int64) []span {
 		if !killed {
 			end = 1<<63 - 1
 		}
-		out = append(out, span{e.Task, e.MonoNs, end, killed})
+		out = append(out, span{e.Task, e.MonoNs, end})
 	}
 	return out
 }
 
-// held are runs with those that were killed until their task runs again: about so long
-// the place of a dead worker's task is held.
-func held(runs []span) []span {
+// held are runs and what dead workers' leases held on after them, each until its task runs
+// again: about so long its place is held.
+func held(runs []span, left []proc.Entry, keep func(proc.Entry) bool) []span {
 	out := slices.Clone(runs)
-	last := make(map[string]int)
-	for i, r := range out {
-		if k, ok := last[r.task]; ok && out[k].killed {
-			out[k].to = r.from
+	for _, e := range left {
+		if !keep(e) {
+			continue
 		}
-		last[r.task] = i
+		x := span{e.Task, e.MonoNs, 1<<63 - 1}
+		for _, r := range runs {
+			if r.task == e.Task && r.from > x.from {
+				x.to = min(x.to, r.from)
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// left is what Redis holds for a worker that was just killed, whether its plugin began
+// with it or not.
+func (s *site) left(pid int) []proc.Entry {
+	s.Helper()
+	workers, err := s.client.Workers(s.ctx())
+	s.must(err)
+	var out []proc.Entry
+	for _, w := range workers {
+		if w.PID != pid {
+			continue
+		}
+		runs, err := s.client.Runs(s.ctx(), w.ID)
+		s.must(err)
+		for _, r := range runs {
+			task, err := s.client.Task(s.ctx(), r.Task)
+			s.must(err)
+			out = append(out, proc.Entry{Task: r.Task, Queue: r.Queue, Key: task.Key, MonoNs: monotonic(s.T)})
+		}
 	}
 	return out
 }
