@@ -44,6 +44,7 @@ func (w *Worker) exchange(ctx context.Context, ses *scheduler.Session, lost <-ch
 	pause := time.Duration(0)
 	turn := 0
 	var giveUp time.Time // set once ctx has ended
+	told := make(map[scheduler.QueueLimit]bool)
 	for {
 		ended := ctx.Err() != nil // before the look: what came since is seen by it
 		w.takeHanded(ses, ended)
@@ -65,11 +66,12 @@ func (w *Worker) exchange(ctx context.Context, ses *scheduler.Session, lost <-ch
 		turn++
 		began := time.Now()
 		call, cancel := context.WithTimeout(context.Background(), callTimeout)
-		granted, stale, settleErr, claimErr := ses.Exchange(call, outcomes, claim)
+		granted, settled, settleErr, claimErr := ses.Exchange(call, outcomes, claim)
 		cancel()
-		if stale > 0 {
-			w.log.Warn("outcomes not settled: their fence is not in force", "count", stale)
+		if settled.Stale > 0 {
+			w.log.Warn("outcomes not settled: their fence is not in force", "count", settled.Stale)
 		}
+		w.tellNotUnder(told, settled.NotUnder)
 		if errors.Is(claimErr, scheduler.ErrLeaseLost) {
 			return scheduler.ErrLeaseLost
 		}
@@ -110,6 +112,21 @@ func (w *Worker) exchange(ctx context.Context, ses *scheduler.Session, lost <-ch
 		if !giveUp.IsZero() && time.Now().After(giveUp) {
 			return fmt.Errorf("outcomes of %d tasks are not settled: %w", len(unsent), errors.Join(settleErr, claimErr))
 		}
+	}
+}
+
+// maxNotUnder bounds what is said of limits that a handler may make up.
+const maxNotUnder = 100
+
+// tellNotUnder says once of a queue and a limit that what a handler tells of it is in vain.
+func (w *Worker) tellNotUnder(told map[scheduler.QueueLimit]bool, list []scheduler.QueueLimit) {
+	for _, x := range list {
+		if told[x] || len(told) == maxNotUnder {
+			continue
+		}
+		told[x] = true
+		w.log.Warn("a handler tells of a limit that its task was not charged: it is passed over, and a throttle freezes the queue",
+			"queue", x.Queue, "limit", x.Limit)
 	}
 }
 

@@ -102,11 +102,11 @@ func claimN(t *testing.T, s *Session, free int) *Granted {
 
 func settle(t *testing.T, s *Session, out ...Outcome) (stale int) {
 	t.Helper()
-	_, stale, err, _ := s.Exchange(context.Background(), out, nil)
+	_, settled, err, _ := s.Exchange(context.Background(), out, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stale
+	return settled.Stale
 }
 
 func statusOf(t *testing.T, c *Client, name string) Queue {

@@ -89,6 +89,15 @@ type Grant struct {
 	Damaged     error // its record cannot be read: settle it as Dead
 }
 
+// Settled is the answer to the outcomes of an Exchange.
+type Settled struct {
+	Stale    int          // outcomes whose fence is not in force: they changed nothing
+	NotUnder []QueueLimit // what outcomes told of and their tasks were not charged
+}
+
+// QueueLimit is a named limit as a handler spoke of it in a run of a queue's task.
+type QueueLimit struct{ Queue, Limit string }
+
 // Granted is the answer to a Claim.
 type Granted struct {
 	Grants []Grant // StartIn counts from Received
@@ -112,10 +121,11 @@ type Next struct {
 }
 
 // Exchange settles outcomes and claims tasks in one round trip; either may be left
-// out. An outcome whose fence is not in force changes nothing: stale counts those.
+// out. An outcome whose fence is not in force changes nothing. What one tells of a limit
+// that its task was not charged is passed over; a throttle is then one of the queue.
 // After an error the same outcomes and the same claim are to be given again: what had
 // taken effect takes effect once. A claim without a lease is ErrLeaseLost.
-func (s *Session) Exchange(ctx context.Context, outcomes []Outcome, claim *Claim) (granted *Granted, stale int, settleErr, claimErr error) {
+func (s *Session) Exchange(ctx context.Context, outcomes []Outcome, claim *Claim) (granted *Granted, settled Settled, settleErr, claimErr error) {
 	pipe := s.c.rdb.Pipeline()
 	var settle, ask *redis.Cmd
 	var settleArgs, claimArgs []any
@@ -136,8 +146,14 @@ func (s *Session) Exchange(ctx context.Context, outcomes []Outcome, claim *Claim
 			settleErr = fmt.Errorf("settle %d tasks: %w", len(outcomes), err)
 		}
 		for _, r := range v {
-			if r.(int64) == 0 {
-				stale++
+			switch r := r.(type) {
+			case int64:
+				if r == 0 {
+					settled.Stale++
+				}
+			case string:
+				queue, limit, _ := strings.Cut(r, " ")
+				settled.NotUnder = append(settled.NotUnder, QueueLimit{queue, limit})
 			}
 		}
 	}
@@ -153,7 +169,7 @@ func (s *Session) Exchange(ctx context.Context, outcomes []Outcome, claim *Claim
 			claimErr = fmt.Errorf("claim: %w", err)
 		}
 	}
-	return granted, stale, settleErr, claimErr
+	return granted, settled, settleErr, claimErr
 }
 
 func (s *Session) reply(ctx context.Context, cmd *redis.Cmd, sc *script, args []any) ([]any, error) {

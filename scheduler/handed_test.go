@@ -299,9 +299,9 @@ func TestHandedTasksComeOnce(t *testing.T) {
 			beat := time.NewTicker(20 * time.Millisecond)
 			defer beat.Stop()
 			for {
-				g, stale, settleErr, claimErr := s.Exchange(ctx, done, &Claim{Slots: []Slots{{"default:echo", 8}}})
-				if settleErr != nil || claimErr != nil || stale != 0 {
-					t.Errorf("%v, %v, %d stale", settleErr, claimErr, stale)
+				g, settled, settleErr, claimErr := s.Exchange(ctx, done, &Claim{Slots: []Slots{{"default:echo", 8}}})
+				if settleErr != nil || claimErr != nil || settled.Stale != 0 {
+					t.Errorf("%v, %v, %d stale", settleErr, claimErr, settled.Stale)
 					return
 				}
 				if done = note(g, done); len(done) > 0 {

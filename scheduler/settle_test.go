@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,38 @@ func TestThrottledFreezesTheQueue(t *testing.T) {
 			if x.GrantedAt.Before(q.FrozenUntil) {
 				t.Errorf("granted %s before the end of the freeze", q.FrozenUntil.Sub(x.GrantedAt))
 			}
+		}
+		checkInvariants(t, c)
+	})
+}
+
+// What a handler tells of a limit that its task was not charged changes no limit, and is
+// said; the throttle itself holds for the queue.
+func TestLimitsNotCharged(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		newLimit(t, c, "api", "1000/1s:10", 0)
+		newLimit(t, c, "other", "1000/1s:10", 0)
+		newQueue(t, c, "q", "1000/1s:10", under("api"))
+		s := newWorker(t, c, "w")
+		submitN(t, c, "q", 4)
+		g := claimN(t, s, 4).Grants
+		cost, told, plain, slow := report(g[0], Done, 0, ""), report(g[1], Done, 0, ""), report(g[2], Done, 0, ""), report(g[3], Throttled, 100_000, "429")
+		cost.Actual = map[string]int64{"api": 2, "queue": 2, "key": 2, "apy": 5}
+		told.Reports = []Report{{Limit: "other", Reset: time.Minute}, {}}
+		plain.Reports = []Report{{Limit: "api", Remaining: 100}}
+		slow.Limit = "other"
+		_, settled, err, _ := s.Exchange(context.Background(), []Outcome{cost, told, plain, slow}, nil)
+		if err != nil || settled.Stale != 0 {
+			t.Fatal(err, settled.Stale)
+		}
+		if want := []QueueLimit{{"q", "apy"}, {"q", "other"}, {"q", "other"}}; !slices.Equal(settled.NotUnder, want) {
+			t.Errorf("of limits that were not charged: %v, want %v", settled.NotUnder, want)
+		}
+		if l := limitOf(t, c, "other"); !l.FrozenUntil.IsZero() {
+			t.Errorf("a limit that the queue is not under is frozen until %s", l.FrozenUntil)
+		}
+		if q := statusOf(t, c, "q"); q.BlockedBy != "frozen" {
+			t.Errorf("the queue is not frozen, but blocked by %q", q.BlockedBy)
 		}
 		checkInvariants(t, c)
 	})

@@ -26,9 +26,9 @@ func newRush(t *testing.T, c *Client) *rush {
 func (r *rush) run(span, step time.Duration) {
 	r.t.Helper()
 	for at := time.Duration(0); at < span; at += step {
-		g, stale, err, claimErr := r.s.Exchange(context.Background(), r.commits, &Claim{Slots: []Slots{{"default:echo", 128}}, Lookahead: 50 * time.Millisecond})
-		if err != nil || claimErr != nil || stale > 0 {
-			r.t.Fatal(err, claimErr, stale)
+		g, settled, err, claimErr := r.s.Exchange(context.Background(), r.commits, &Claim{Slots: []Slots{{"default:echo", 128}}, Lookahead: 50 * time.Millisecond})
+		if err != nil || claimErr != nil || settled.Stale > 0 {
+			r.t.Fatal(err, claimErr, settled.Stale)
 		}
 		r.commits = nil
 		for _, x := range g.Grants {

@@ -126,9 +126,9 @@ func (b *bench) claim(s *scheduler.Session, handler string, free int) []schedule
 // settle reports how a granted task ended.
 func (b *bench) settle(s *scheduler.Session, g scheduler.Grant, kind, text string, number int64) {
 	b.t.Helper()
-	_, stale, err, _ := s.Exchange(b.ctx(), []scheduler.Outcome{{Task: g.Internal, Fence: g.Fence, Kind: kind, Text: text, Number: number}}, nil)
+	_, settled, err, _ := s.Exchange(b.ctx(), []scheduler.Outcome{{Task: g.Internal, Fence: g.Fence, Kind: kind, Text: text, Number: number}}, nil)
 	b.must(err)
-	if stale > 0 {
+	if settled.Stale > 0 {
 		b.t.Fatal("settled with an old fence")
 	}
 }

@@ -141,7 +141,9 @@ local function use_charges()
     for line in string.gmatch(t.extra or '', '[^\n]+') do
       local verb, name, rest = string.match(line, '^(%a) (%S+) ?(.*)$')
       local x, cost = of(name)
-      if x and verb ~= 'l' then
+      if not c.limits[name] and name ~= 'queue' and name ~= 'key' then
+        t.not_under = name
+      elseif x and verb ~= 'l' then
         x.changed = true
         local counts = name == 'queue' and q.counts or touched[name] and touched[name].counts or {}
         if verb == 'a' and cost > 0 then -- actual cost

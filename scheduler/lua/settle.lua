@@ -15,10 +15,12 @@
 --   cancelled ends it; number = 1 when it was never started
 -- extra is '' or lines: "l LIMIT" (what a throttle is of), "a LIMIT tokens" (the actual
 -- cost), "r LIMIT left reset" (upstream's count: tokens left, µs until it begins anew).
--- LIMIT is a limit that the task was charged, "queue" or "key"; others do nothing.
+-- LIMIT is a limit that the task was charged, "queue" or "key"; a throttle of another is
+-- one of the queue, and nothing else is done with it.
 -- A task that somebody wants cancelled ends so, whatever its outcome but done.
 --
--- Returns for each task: 1 settled, 0 the fence is not in force (nothing changed).
+-- Returns for each task: 1 settled, or "QUEUE LIMIT" settled, and extra names a limit that
+-- the task was not charged; 0 the fence is not in force (nothing changed).
 
 worker = ARGV[1] -- declared in settle_plain.lua
 local ids = {}
@@ -32,7 +34,7 @@ for _, id in ipairs(redis.call('SMEMBERS', K.STOP .. worker)) do
   stops[id] = true
 end
 
-local reply, queues, order, gone, seen, count = {}, {}, {}, {}, {}, 0
+local reply, queues, order, gone, seen, told, count = {}, {}, {}, {}, {}, {}, 0
 for k = 1, #ids do
   local i, id = k * 6 - 4, ids[k]
   local fence, start, seq, _, name, charge, key
@@ -66,6 +68,10 @@ for k = 1, #ids do
     end
     batch[#batch + 1] = {id = id, outcome = outcome, number = number, text = ARGV[i + 4], start = start, seq = seq, charge = charge, key = key,
       extra = extra, limit = limit, state = false}
+    if extra then
+      told[k] = batch[#batch]
+      told[k].queue = name
+    end
   end
 end
 if count == 0 then
@@ -77,6 +83,11 @@ if next(stops) then
 end
 for _, name in ipairs(order) do
   settle_queue(name, worker, queues[name], now)
+end
+for k, t in pairs(told) do
+  if t.not_under then
+    reply[k] = t.queue .. ' ' .. t.not_under
+  end
 end
 clock_write(KEYS[1], now, off)
 return reply

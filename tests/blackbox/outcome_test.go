@@ -105,3 +105,22 @@ func TestPoison(t *testing.T) {
 		t.Error("the worker went down with its plugin")
 	}
 }
+
+// A handler that tells of a limit which its queue is not under is said to do so, once.
+func TestLimitNotChargedIsTold(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	w := proc.Worker(t, s.file(s.echo(), limit("api", `rate = "100/1s:5"`), queue("a", `limits = ["api"]`), queue("b")))
+	s.submit("a", 3, `{"actual":{"api":1,"apy":3}}`)
+	s.submit("b", 3, `{"report":[{"limit":"api","remaining":0,"reset":"1m"}]}`)
+	proc.Eventually(t, 10*time.Second, "all are done", func() bool { return s.show("a").Completed == 3 && s.show("b").Completed == 3 })
+	proc.Eventually(t, 5*time.Second, "both are told", func() bool { return strings.Count(w.Log(), "was not charged") == 2 })
+	for _, said := range []string{"queue=a limit=apy", "queue=b limit=api"} {
+		if strings.Count(w.Log(), said) != 1 {
+			t.Errorf("%q is not said once:\n%s", said, w.Log())
+		}
+	}
+	if l := s.limit("api"); !l.FrozenUntil.IsZero() {
+		t.Errorf("limit api is frozen by a queue that is not under it until %v", l.FrozenUntil)
+	}
+}

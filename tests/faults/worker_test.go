@@ -62,12 +62,12 @@ func TestWorkerPausedPastItsLease(t *testing.T) {
 		from := proc.Mono()
 		r.pause(worker, r.lease+3*time.Second)
 		r.fault(check.WorkerPaused, from, os.Getpid(), 0)
-		_, stale, err, _ := silent.Exchange(r.ctx(), outcomes, nil)
+		_, settled, err, _ := silent.Exchange(r.ctx(), outcomes, nil)
 		r.must(err)
-		if stale != len(outcomes) {
-			t.Errorf("%d of %d outcomes refused, of a worker whose lease was over", stale, len(outcomes))
+		if settled.Stale != len(outcomes) {
+			t.Errorf("%d of %d outcomes refused, of a worker whose lease was over", settled.Stale, len(outcomes))
 		}
-		refused += stale
+		refused += settled.Stale
 		r.more(100)
 		r.during()
 		elsewhere += len(r.startsOf(held)) - len(held)
