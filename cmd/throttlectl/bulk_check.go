@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/throttlerd/throttlerd/scheduler"
 )
 
 const maxShownLines = 10 // of those that cannot be used
@@ -16,6 +18,7 @@ const maxShownLines = 10 // of those that cannot be used
 type checked struct {
 	lines int64
 	hash  string // of queue and content: the same file is the same bulk
+	odd   bool   // without --envelope, and its first line would be one
 }
 
 // badLines are those that cannot be used; the first ones with their reason.
@@ -80,6 +83,9 @@ func (b *bulkFile) check(stop context.Context, queue string, bar *bar) (checked,
 		if err != nil {
 			bad.add(no, "%s", err)
 			return nil
+		}
+		if no == 1 && !b.envelope {
+			c.odd = readEnvelope(text, &scheduler.SubmitRequest{}) == nil
 		}
 		if r.ID != "" {
 			return ids.add(r.ID, no)

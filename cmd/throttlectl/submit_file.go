@@ -68,6 +68,9 @@ func (a *app) submitFile(queue string, flags bulkFlags) error {
 		if err != nil {
 			return err
 		}
+		if c.odd && !a.json {
+			a.note("Note: line 1 of %s looks like an envelope; without --envelope the whole line is the payload", safe(file.name))
+		}
 		return a.steadily(stop, func(l *long) error {
 			b := &bulk{long: l, file: file, checked: c, queue: queue, resume: flags.resume}
 			if err := b.prepare(); err != nil {

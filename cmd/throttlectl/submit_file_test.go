@@ -170,6 +170,22 @@ func TestBadLines(t *testing.T) {
 	}
 }
 
+// A file of envelopes without --envelope is submitted as it is, with a word about it.
+func TestForgottenEnvelope(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.queue("q", "echo", "")
+	for text, odd := range map[string]bool{
+		"{\"payload\":{\"a\":1},\"id\":\"a\"}\n": true, "{\"payload\":1}\n": true,
+		"{\"payload\":1,\"other\":2}\n": false, "{\"id\":\"b\"}\n": false, "1\n": false,
+	} {
+		r := b.run("submit", "q", "--file", textFile(t, text))
+		if said := strings.Contains(r.err, "looks like an envelope"); r.code != 0 || said != odd {
+			t.Errorf("%q: exit %d, %q", text, r.code, r.err)
+		}
+	}
+}
+
 func TestSubmitFileMistakes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
