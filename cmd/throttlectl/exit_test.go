@@ -155,6 +155,21 @@ func TestBadFileIsShownWithItsLine(t *testing.T) {
 	contains(t, r.err, `"diagnostics":[{`, `"line":3`)
 }
 
+// Who waits for Redis for longer than a second is told what for.
+func TestWaitIsTold(t *testing.T) {
+	t.Parallel()
+	for _, json := range []bool{false, true} {
+		args := []string{"--redis-url", "redis://127.0.0.1:1/0", "--timeout", "1200ms", "queue", "list"}
+		if json {
+			args = append(args, "--json")
+		}
+		r := run("", args...)
+		if r.code != 5 || strings.Contains(r.err, "Note: waiting up to 1.2s for Redis at redis://127.0.0.1:1/0: ") == json {
+			t.Errorf("json %t: exit %d, %s", json, r.code, r.err)
+		}
+	}
+}
+
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	silent := newBench(t)

@@ -98,7 +98,7 @@ granted, 7 bad file or payload.`,
 	f.BoolVar(&a.json, "json", false, "print JSON instead of text, errors too")
 	f.BoolVar(&a.yes, "yes", false, "do not ask before something is destroyed")
 	a.timeout = 10 * time.Second
-	f.Var((*durationFlag)(&a.timeout), "timeout", "`time` that the whole command may take")
+	f.Var((*durationFlag)(&a.timeout), "timeout", "`time` that the command may take; of one that watches or works through much, each step")
 	root.AddCommand(a.queueCommand(), a.submitCommand(), a.taskCommand(), a.deadCommand(), a.limitCommand(), a.handlerCommand(), a.workerCommand(), a.monitorCommand(), a.doctorCommand(), a.versionCommand())
 	root.SetOut(&a.out) // before strict: the completion command keeps what it finds
 	strict(root, a.args)

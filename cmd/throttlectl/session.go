@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -83,12 +84,21 @@ func (s *session) restart() {
 	s.ctx, s.cancel = context.WithTimeout(context.Background(), s.a.timeout)
 }
 
+// wait returns once Redis answers. A person is told after a second what it waits for.
 func (s *session) wait(url string) error {
 	limit := min(s.a.timeout, maxWait)
 	ctx, cancel := context.WithTimeout(s.ctx, limit)
 	defer cancel()
-	err := s.WaitReady(ctx)
+	soon, cancelSoon := context.WithTimeout(ctx, time.Second)
+	defer cancelSoon()
+	err := s.WaitReady(soon)
 	var away *scheduler.UnreachableError
+	if errors.As(err, &away) && ctx.Err() == nil {
+		if !s.a.json {
+			s.a.note("Note: waiting up to %s for Redis at %s: %s", span(limit), url, cause(err))
+		}
+		err = s.WaitReady(ctx)
+	}
 	switch {
 	case err == nil:
 		return nil
