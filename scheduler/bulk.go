@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// SubmitCall is the most tasks that one call takes in, all or none of them; SubmitMany
-// splits what is more, or about more than SubmitCallBytes of payloads.
+// SubmitCall is the most tasks that one SubmitPart takes in, all or none of them, with about
+// SubmitCallBytes of payloads.
 const (
 	SubmitCall      = submitChunk
 	SubmitCallBytes = submitBytes
@@ -56,7 +56,7 @@ func (c *Client) SubmitPart(ctx context.Context, queue string, tasks []SubmitReq
 	if err := c.checkTasks(queue, tasks); err != nil {
 		return nil, err
 	}
-	if len(firstChunk(tasks)) < len(tasks) || !bulkName.MatchString(bulk) {
+	if len(tasks) > SubmitCall || len(firstChunk(tasks)) < len(tasks) || !bulkName.MatchString(bulk) {
 		return nil, &InvalidError{What: "part of a bulk", Reason: fmt.Sprintf("must have at most %d tasks and %d bytes, and its bulk a name of letters and digits", SubmitCall, SubmitCallBytes)}
 	}
 	args := submitArgs(queue, tasks)

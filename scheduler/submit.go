@@ -22,8 +22,9 @@ const (
 	// HardMaxPayload is the most that it can be told.
 	HardMaxPayload = 1 << 20
 
-	submitChunk = 256     // tasks in one call
-	submitBytes = 1 << 20 // about; at least one task
+	submitChunk  = 256     // tasks in one call
+	payloadChunk = 512     // of tasks that have nothing but a payload: Redis is busy with them for less than 1 ms
+	submitBytes  = 1 << 20 // about; at least one task
 )
 
 // SubmitRequest is one task to be.
@@ -96,9 +97,9 @@ func (c *Client) Submit(ctx context.Context, r SubmitRequest) (Receipt, error) {
 	return Receipt{}, err
 }
 
-// SubmitMany puts many tasks into one queue, in order, in calls of up to 256. All are
-// checked before the first goes out. It returns the receipts of those that are in
-// Redis; with an error, that is how many of the first ones.
+// SubmitMany puts many tasks into one queue, in order, in calls of up to 256, or 512 where
+// they have nothing but a payload. All are checked before the first goes out. It returns
+// the receipts of those that are in Redis; with an error, that is how many of the first ones.
 func (c *Client) SubmitMany(ctx context.Context, queue string, tasks []SubmitRequest) (Receipts, error) {
 	if err := c.checkTasks(queue, tasks); err != nil {
 		return nil, err
@@ -160,12 +161,15 @@ func (c *Client) checkTasks(queue string, tasks []SubmitRequest) error {
 
 // firstChunk is as many of the first tasks as one call takes.
 func firstChunk(tasks []SubmitRequest) []SubmitRequest {
-	n, size := 0, 0
-	for n < len(tasks) && n < submitChunk && (n == 0 || size+len(tasks[n].Payload) <= submitBytes) {
+	n, size, most := 0, 0, payloadChunk
+	for n < min(len(tasks), most) && (n == 0 || size+len(tasks[n].Payload) <= submitBytes) {
+		if !tasks[n].plain() || tasks[n].ID != "" {
+			most = submitChunk
+		}
 		size += len(tasks[n].Payload)
 		n++
 	}
-	return tasks[:n]
+	return tasks[:min(n, most)]
 }
 
 // submitArgs are those of submit.lua, or the short ones of submit_plain.lua: the records

@@ -207,3 +207,32 @@ func TestReceiptOfAFrozenQueue(t *testing.T) {
 		}
 	})
 }
+
+// One call takes 512 tasks that are nothing but a payload, else 256, or about a MiB.
+func TestTasksInOneCall(t *testing.T) {
+	big, own, keyed := SubmitRequest{Payload: make([]byte, submitBytes/2)}, SubmitRequest{ID: "a"}, SubmitRequest{Key: "k"}
+	for name, row := range map[string]struct {
+		n    int
+		at   int // where the other one stands
+		odd  SubmitRequest
+		want int
+	}{
+		"one":                    {n: 1, want: 1},
+		"payloads":               {n: 600, want: 512},
+		"an own id":              {n: 600, at: 10, odd: own, want: 256},
+		"a key behind 256":       {n: 600, at: 300, odd: keyed, want: 256},
+		"a key in the next call": {n: 600, at: 512, odd: keyed, want: 512},
+		"few":                    {n: 200, at: 10, odd: keyed, want: 200},
+	} {
+		tasks := make([]SubmitRequest, row.n)
+		if row.at > 0 {
+			tasks[row.at] = row.odd
+		}
+		if got := len(firstChunk(tasks)); got != row.want {
+			t.Errorf("%s: %d tasks, want %d", name, got, row.want)
+		}
+	}
+	if got := len(firstChunk([]SubmitRequest{big, big, big})); got != 2 {
+		t.Errorf("%d tasks of half a MiB, want 2", got)
+	}
+}
