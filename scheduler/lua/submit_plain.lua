@@ -15,11 +15,12 @@
 -- the same tasks to submit.lua, in its form.
 
 local ARGV = ARGV
-local bulk, bulk_tasks, bulk_kept, first = string.match(ARGV[1], '^@(%S+) (%d+) (%d+) (.*)$')
-if bulk then
-  ARGV[1] = first
-end
 local form = string.byte(ARGV[1], 1)
+local bulk, bulk_tasks, bulk_kept
+if form == 64 then
+  bulk, bulk_tasks, bulk_kept, ARGV[1] = string.match(ARGV[1], '^@(%S+) (%d+) (%d+) (.*)$')
+  form = string.byte(ARGV[1], 1)
+end
 local step = form == 42 and 1 or form == 43 and 2 or 0
 local name = string.sub(ARGV[1], 2)
 
@@ -83,39 +84,47 @@ end
 
 -- plain_submit is the whole submit, or nil.
 local function plain_submit()
-  local v = redis.call('HMGET', K.QUEUE .. name, 'rate', 'bucket', 'frozen', 'held', 'waiting', 'running', 'later', 'big', 'cap',
-    'exempt', 'over', 'limits', 'key', 'no', 'last_id', 'max_length', 'index', 'place', 'own', 'dear', 'seq', 'spent', 'work')
-  for i = 1, 10 do
-    if not v[i] and i ~= 2 then
-      return nil -- a queue as an older version stored it
-    end
+  local key = K.QUEUE .. name
+  local v = redis.call('HMGET', key, 'rate', 'frozen', 'held', 'waiting', 'later', 'big', 'cap', 'over', 'limits', 'place', 'key', 'no',
+    'last_id', 'max_length')
+  local rate, ahead, big = v[1], tonumber(v[4]), tonumber(v[6])
+  if not rate or not v[2] or not v[3] or not ahead or not big or not v[7] or not v[12] or not v[13] then
+    return nil -- a queue as an older version stored it
   end
-  local rate, ahead = v[1], tonumber(v[5])
   -- nothing that is scheduled goes first
-  if not ahead or not v[14] or not v[15] or v[7] ~= '0' or (v[11] or '') ~= '' or v[12] ~= '' or v[13] ~= '' or v[16] ~= '0'
-    or rate ~= '' and string.find(rate, '[^%d ,]') then
+  if v[5] ~= '0' or (v[8] or '') ~= '' or v[9] ~= '' or v[11] ~= '' or v[14] ~= '0' or rate ~= '' and string.find(rate, '[^%d ,]') then
     return nil
   end
-  local free = rate == '' and v[9] == '0' and v[3] == '0' and v[4] == '' and v[18] == ''
-  if ahead == 0 and not free then
-    return nil -- its place may be another than that of one with waiting tasks
+  local free = rate == '' and v[7] == '0' and v[2] == '0' and v[3] == '' and v[10] == ''
+  local idle, busy -- what else is read of a queue without waiting tasks, and of one with limits
+  if ahead == 0 then
+    if not free then
+      return nil -- its place may be another than that of one with waiting tasks
+    end
+    idle = redis.call('HMGET', key, 'index', 'running', 'seq', 'spent', 'work', 'dear')
+  elseif not free then
+    busy = redis.call('HMGET', key, 'bucket', 'running', 'exempt')
+    if not busy[2] or not busy[3] then
+      return nil
+    end
   end
   local now, off, stepped, fence = clock_read(KEYS[1])
-  local no, last, big = tonumber(v[14]), tonumber(v[15]), tonumber(v[8])
+  local no, last = tonumber(v[12]), tonumber(v[13])
   if last < now then
     last = now - 1
   end
   local first, n = last + 1, (#ARGV - 1) / step
-  local own, taken
+  local own, taken, had_own
   if step == 2 then
     own, taken = own_ids(first, no)
     if taken then
       return {-1, taken}
     end
+    had_own = redis.call('HGET', key, 'own')
   end
   local worker, claim, id, queue
-  if n == 1 and ahead == 0 and v[20] == '0' and v[21] and v[22] and v[23] and #ARGV[1 + step] <= MAX_HANDED then
-    worker, claim = waits(v[17], now)
+  if n == 1 and idle and idle[2] and idle[3] and idle[4] and idle[5] and idle[6] == '0' and #ARGV[1 + step] <= MAX_HANDED then
+    worker, claim = waits(idle[1], now)
   end
   local grown = false
   if n == 1 then
@@ -125,7 +134,7 @@ local function plain_submit()
     big = grown and #rec or big
     redis.call('HSET', K.TASKS .. name, id, rec)
     if worker then
-      fence, claim, queue = math.max(fence, now), claim + 1, {running = v[6], index = v[17], seq = v[21], spent = v[22], work = v[23]}
+      fence, claim, queue = math.max(fence, now), claim + 1, {index = idle[1], running = idle[2], seq = idle[3], spent = idle[4], work = idle[5]}
       hand_over(worker, claim, id, queue, now, fence)
     else
       redis.call('RPUSH', K.WAIT .. name, id)
@@ -147,18 +156,18 @@ local function plain_submit()
   end
   if own then
     redis.call('HSET', K.IDS, unpack(own))
-    if v[19] ~= '1' then
-      redis.call('HSET', K.QUEUE .. name, 'own', 1)
+    if had_own ~= '1' then
+      redis.call('HSET', key, 'own', 1)
     end
   end
   if grown then
-    redis.call('HSET', K.QUEUE .. name, 'big', big)
+    redis.call('HSET', key, 'big', big)
   end
-  redis.call('HSET', K.QUEUE .. name, 'waiting', worker and 0 or ahead + n, 'last_id', string.format('%d', last + n),
+  redis.call('HSET', key, 'waiting', worker and 0 or ahead + n, 'last_id', string.format('%d', last + n),
     'used', string.format('%d', now))
   if ahead == 0 and not worker then -- one that is ready keeps its turn
-    redis.call('ZADD', K.DUE .. v[17], 'LT', string.format('%d', now), name)
-    wake_for(v[17], name)
+    redis.call('ZADD', K.DUE .. idle[1], 'LT', string.format('%d', now), name)
+    wake_for(idle[1], name)
   end
   -- Behind others no decision stands on now: only the id, which says when the task came, and
   -- when the queue was last used. A step back of TIME before anything else stores it stays unseen.
@@ -174,7 +183,7 @@ local function plain_submit()
   if free then
     return {2, now, ahead, first, no}
   end
-  return {2, now, ahead, first, no, v[4], rate, v[2] or '', v[3], tonumber(v[6]) - tonumber(v[10]), tonumber(v[9])}
+  return {2, now, ahead, first, no, v[3], rate, busy[1] or '', v[2], tonumber(busy[2]) - tonumber(busy[3]), tonumber(v[7])}
 end
 
 if step > 0 then
