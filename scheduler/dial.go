@@ -36,6 +36,10 @@ type RedisOptions struct {
 	CertFile string // client certificate, with KeyFile
 	KeyFile  string
 	Server   string // name that the server's certificate must carry
+
+	// Asleep is for a program that shares its cores with others which have work while Redis
+	// is at an answer, as plugins have beside a worker: who waits for one sleeps at once.
+	Asleep bool
 }
 
 // String shows the address and the user, and of a password only that there is one.
@@ -71,7 +75,8 @@ const (
 // Dial returns a connection pool with the settings that the scheduler needs: no call
 // is repeated behind its back, and a context ends a call in time. On Linux, at a URL without
 // TLS, a goroutine that alone waits for an answer looks for it for 0.1 ms before it sleeps, as
-// long as answers come in that time: from a Redis on the same machine. It does not connect.
+// long as answers come in that time: from a Redis on the same machine. See Asleep. It does
+// not connect.
 func Dial(o RedisOptions) (redis.UniversalClient, error) {
 	switch {
 	case len(o.Cluster) > 0 && len(o.Sentinels) > 0, o.URL != "" && len(o.Cluster)+len(o.Sentinels) > 0:
@@ -111,7 +116,7 @@ func dialURL(o RedisOptions) (redis.UniversalClient, error) {
 	opt.DialerRetries = 1
 	opt.ReadTimeout = callTimeout
 	opt.WriteTimeout = callTimeout
-	if opt.TLSConfig == nil {
+	if opt.TLSConfig == nil && !o.Asleep {
 		opt.Dialer = promptly(opt.NewDialer())
 	}
 	return redis.NewClient(opt), nil

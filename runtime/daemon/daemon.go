@@ -138,6 +138,7 @@ func explain(url string, err error) error {
 func Connect(c *config.Config) (*scheduler.Client, func() error, error) {
 	ro := scheduler.RedisOptions{
 		URL: c.Redis.URL, Cluster: c.Redis.Cluster, Username: c.Redis.Username, Password: c.Redis.Password, TLS: c.Redis.Encrypted(),
+		Asleep: true,
 	}
 	if s := c.Redis.Sentinel; s != nil {
 		ro.Master, ro.Sentinels = s.Master, s.Addresses
