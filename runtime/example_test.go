@@ -19,7 +19,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer m.Close()
-	rdb, err := scheduler.Dial(scheduler.RedisOptions{URL: "redis://" + m.Addr()})
+	rdb, err := scheduler.Dial(scheduler.RedisOptions{URL: "redis://" + m.Addr(), Asleep: true})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -37,8 +37,8 @@ type RedisOptions struct {
 	KeyFile  string
 	Server   string // name that the server's certificate must carry
 
-	// Asleep is for a program that shares its cores with others which have work while Redis
-	// is at an answer, as plugins have beside a worker: who waits for one sleeps at once.
+	// Asleep has who waits for an answer sleep at once. It is for a program that serves tasks:
+	// its handlers or plugins need the cores while Redis is at an answer.
 	Asleep bool
 }
 

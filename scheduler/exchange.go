@@ -152,8 +152,10 @@ func (s *Session) Exchange(ctx context.Context, outcomes []Outcome, claim *Claim
 					settled.Stale++
 				}
 			case string:
-				queue, limit, _ := strings.Cut(r, " ")
-				settled.NotUnder = append(settled.NotUnder, QueueLimit{queue, limit})
+				names := strings.Fields(r)
+				for _, limit := range names[1:] {
+					settled.NotUnder = append(settled.NotUnder, QueueLimit{names[0], limit})
+				}
 			}
 		}
 	}

@@ -14,8 +14,8 @@ import (
 // other work meanwhile; and where its core falls asleep too, waking it takes longer than the
 // answer did. So who alone waits for an answer looks for it for a moment.
 const (
-	patience    = 100 * time.Microsecond // how long one looks
-	maxResigned = 64                     // answers in a row that are not looked for
+	patience    = 100 * time.Microsecond
+	maxResigned = 64 // answers in a row that are not looked for
 )
 
 type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -36,7 +36,7 @@ func promptly(dial dialer) dialer {
 		if err != nil {
 			return c, nil
 		}
-		return &promptConn{Conn: c, raw: raw, waiting: &waiting}, nil
+		return &promptConn{Conn: c, raw: raw, waiting: &waiting, patience: patience}, nil
 	}
 }
 
@@ -47,6 +47,8 @@ type promptConn struct {
 	raw     syscall.RawConn
 	waiting *atomic.Int32 // answers that the connections of its dialer wait for
 	asked   atomic.Bool   // something was written since the last read
+
+	patience time.Duration // how long one looks
 
 	// Of the reader: each answer that was too late doubles how many are not looked for, so
 	// that a Redis which is far or busy costs 2 µs an answer.
@@ -62,7 +64,9 @@ func (c *promptConn) Write(p []byte) (int, error) {
 
 func (c *promptConn) Read(p []byte) (int, error) {
 	if !c.asked.Swap(false) {
-		return c.Conn.Read(p) // a message that nobody asked for may take hours
+		n, err := c.Conn.Read(p) // a message that nobody asked for may take hours
+		c.asked.Store(false)     // nor was the next one, if this is the answer to a ping meanwhile
+		return n, err
 	}
 	defer c.waiting.Add(-1)
 	if c.waiting.Add(1) > 1 {
@@ -82,13 +86,13 @@ func (c *promptConn) Read(p []byte) (int, error) {
 	if n > 0 {
 		return n, nil
 	}
-	return c.Conn.Read(p) // says too what went wrong, and keeps the deadline
+	return c.Conn.Read(p) // keeps the deadline, and says when the other end has gone
 }
 
 // look reads what comes within a moment: 0 bytes when nothing does, or something is wrong. It
 // may come later, where others have this core meanwhile.
 func (c *promptConn) look(p []byte) (n int, inTime bool) {
-	until := time.Now().Add(patience)
+	until := time.Now().Add(c.patience)
 	_ = c.raw.Read(func(fd uintptr) bool {
 		for {
 			// Redis may wait for this very core: the kernel wakes it where the question was sent

@@ -64,6 +64,7 @@ func say(t *testing.T, end net.Conn, text string) {
 // and one that is found in time has the next looked for.
 func TestAnswersAreLookedFor(t *testing.T) {
 	c, end := promptPair(t)
+	c.patience = time.Minute
 	c.ask(t)
 	say(t, end, "there")
 	c.answer(t, "there")
@@ -72,6 +73,7 @@ func TestAnswersAreLookedFor(t *testing.T) {
 	}
 	const late = 200
 	looked := 0
+	c.patience = patience
 	for range late {
 		c.ask(t)
 		before := c.skip
@@ -84,6 +86,7 @@ func TestAnswersAreLookedFor(t *testing.T) {
 	if looked > late/4 { // 9 where no core stands still: after 1, 2, 4 ... 64, 64
 		t.Errorf("%d of %d late answers were looked for", looked, late)
 	}
+	c.patience = time.Minute
 	for c.skip > 0 {
 		c.ask(t)
 		say(t, end, "there")
@@ -101,6 +104,18 @@ func TestAnswersAreLookedFor(t *testing.T) {
 func TestOnlyOneLooks(t *testing.T) {
 	c, end := promptPair(t)
 	time.AfterFunc(10*time.Millisecond, func() { _, _ = end.Write([]byte("news")) })
+	c.answer(t, "news")
+	time.AfterFunc(10*time.Millisecond, func() { // a ping while one waits for news, and its answer
+		_, _ = c.Write([]byte("?"))
+		_, _ = end.Write([]byte("pong"))
+	})
+	c.answer(t, "pong")
+	time.AfterFunc(10*time.Millisecond, func() {
+		if n := c.waiting.Load(); n != 0 {
+			t.Errorf("%d wait for an answer, want none: news are waited for", n)
+		}
+		_, _ = end.Write([]byte("news"))
+	})
 	c.answer(t, "news")
 	var other atomic.Int32
 	other.Store(1)

@@ -149,7 +149,7 @@ func TestLimitsNotCharged(t *testing.T) {
 		submitN(t, c, "q", 4)
 		g := claimN(t, s, 4).Grants
 		cost, told, plain, slow := report(g[0], Done, 0, ""), report(g[1], Done, 0, ""), report(g[2], Done, 0, ""), report(g[3], Throttled, 100_000, "429")
-		cost.Actual = map[string]int64{"api": 2, "queue": 2, "key": 2, "apy": 5}
+		cost.Actual = map[string]int64{"api": 2, "queue": 2, "key": 2, "apx": 1, "apy": 5}
 		told.Reports = []Report{{Limit: "other", Reset: time.Minute}, {}}
 		plain.Reports = []Report{{Limit: "api", Remaining: 100}}
 		slow.Limit = "other"
@@ -157,7 +157,7 @@ func TestLimitsNotCharged(t *testing.T) {
 		if err != nil || settled.Stale != 0 {
 			t.Fatal(err, settled.Stale)
 		}
-		if want := []QueueLimit{{"q", "apy"}, {"q", "other"}, {"q", "other"}}; !slices.Equal(settled.NotUnder, want) {
+		if want := []QueueLimit{{"q", "apx"}, {"q", "apy"}, {"q", "other"}, {"q", "other"}}; !slices.Equal(settled.NotUnder, want) {
 			t.Errorf("of limits that were not charged: %v, want %v", settled.NotUnder, want)
 		}
 		if l := limitOf(t, c, "other"); !l.FrozenUntil.IsZero() {

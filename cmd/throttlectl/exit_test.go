@@ -159,12 +159,12 @@ func TestBadFileIsShownWithItsLine(t *testing.T) {
 func TestWaitIsTold(t *testing.T) {
 	t.Parallel()
 	for _, json := range []bool{false, true} {
-		args := []string{"--redis-url", "redis://127.0.0.1:1/0", "--timeout", "1200ms", "queue", "list"}
+		args := []string{"--redis-url", "redis://127.0.0.1:1/0", "--timeout", "2500ms", "queue", "list"}
 		if json {
 			args = append(args, "--json")
 		}
 		r := run("", args...)
-		if r.code != 5 || strings.Contains(r.err, "Note: waiting up to 1.2s for Redis at redis://127.0.0.1:1/0: ") == json {
+		if r.code != 5 || strings.Contains(r.err, "Note: waiting up to 2.5s for Redis at redis://127.0.0.1:1/0\n") == json {
 			t.Errorf("json %t: exit %d, %s", json, r.code, r.err)
 		}
 	}

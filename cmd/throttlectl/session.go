@@ -89,16 +89,18 @@ func (s *session) wait(url string) error {
 	limit := min(s.a.timeout, maxWait)
 	ctx, cancel := context.WithTimeout(s.ctx, limit)
 	defer cancel()
-	soon, cancelSoon := context.WithTimeout(ctx, time.Second)
-	defer cancelSoon()
-	err := s.WaitReady(soon)
-	var away *scheduler.UnreachableError
-	if errors.As(err, &away) && ctx.Err() == nil {
-		if !s.a.json {
-			s.a.note("Note: waiting up to %s for Redis at %s: %s", span(limit), url, cause(err))
+	told := make(chan struct{})
+	tell := time.AfterFunc(time.Second, func() {
+		defer close(told)
+		if !s.a.json && limit > time.Second {
+			s.a.note("Note: waiting up to %s for Redis at %s", span(limit), url)
 		}
-		err = s.WaitReady(ctx)
+	})
+	err := s.WaitReady(ctx)
+	if !tell.Stop() {
+		<-told
 	}
+	var away *scheduler.UnreachableError
 	switch {
 	case err == nil:
 		return nil

@@ -26,7 +26,7 @@ func main() {
 }
 
 func run() error {
-	rdb, err := scheduler.Dial(scheduler.RedisOptions{URL: os.Getenv("THROTTLE_REDIS_URL")})
+	rdb, err := scheduler.Dial(scheduler.RedisOptions{URL: os.Getenv("THROTTLE_REDIS_URL"), Asleep: true})
 	if err != nil {
 		return err
 	}

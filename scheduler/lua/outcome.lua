@@ -142,7 +142,7 @@ local function use_charges()
       local verb, name, rest = string.match(line, '^(%a) (%S+) ?(.*)$')
       local x, cost = of(name)
       if not c.limits[name] and name ~= 'queue' and name ~= 'key' then
-        t.not_under = name
+        t.not_under = (t.not_under and t.not_under .. ' ' or '') .. name
       elseif x and verb ~= 'l' then
         x.changed = true
         local counts = name == 'queue' and q.counts or touched[name] and touched[name].counts or {}

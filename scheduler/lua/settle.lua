@@ -19,7 +19,7 @@
 -- one of the queue, and nothing else is done with it.
 -- A task that somebody wants cancelled ends so, whatever its outcome but done.
 --
--- Returns for each task: 1 settled, or "QUEUE LIMIT" settled, and extra names a limit that
+-- Returns for each task: 1 settled, or "QUEUE LIMIT..." settled, and extra names limits that
 -- the task was not charged; 0 the fence is not in force (nothing changed).
 
 worker = ARGV[1] -- declared in settle_plain.lua
