@@ -33,30 +33,55 @@ func (c *Client) Servers(ctx context.Context) ([]Server, error) {
 		s, err := describeServer(ctx, c.rdb)
 		return []Server{s}, err
 	}
-	var mu sync.Mutex
-	var out []Server
-	var away error
-	answers := false
-	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-		s, err := describeServer(ctx, node)
-		s.Addr = node.Options().Addr
-		mu.Lock()
-		defer mu.Unlock()
-		if err != nil {
-			s.Silent, away = err, err
-		} else {
-			answers = true
-		}
-		out = append(out, s)
-		return nil
-	})
+	masters, err := mastersOf(ctx, cluster)
 	if err != nil {
 		return nil, redisError(err)
-	} else if !answers {
-		return nil, away
+	}
+	ctx, cancel := briefly(ctx)
+	defer cancel()
+	out := make([]Server, len(masters))
+	var asking sync.WaitGroup
+	for i, node := range masters {
+		asking.Go(func() {
+			s, err := describeServer(ctx, node)
+			if err != nil {
+				s.Silent = err
+			}
+			s.Addr = node.Options().Addr
+			out[i] = s
+		})
+	}
+	asking.Wait()
+	var away *UnreachableError
+	if len(out) > 0 && !slices.ContainsFunc(out, func(s Server) bool { return !errors.As(s.Silent, &away) }) {
+		return nil, out[0].Silent
 	}
 	slices.SortFunc(out, func(a, b Server) int { return strings.Compare(a.Addr, b.Addr) })
 	return out, nil
+}
+
+// mastersOf finds the masters of a cluster. The node that is asked for them, any one, may be
+// the one that is away: then they are those that were known before.
+func mastersOf(ctx context.Context, cluster *redis.ClusterClient) (out []*redis.Client, err error) {
+	ctx, cancel := briefly(ctx)
+	defer cancel()
+	var mu sync.Mutex
+	err = cluster.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error {
+		mu.Lock()
+		defer mu.Unlock()
+		out = append(out, node)
+		return nil
+	})
+	return out, err
+}
+
+// briefly leaves a node that does not answer at most half of the time that there is.
+func briefly(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := 2 * time.Second
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)/2)
+	}
+	return context.WithTimeout(ctx, limit)
 }
 
 func describeServer(ctx context.Context, rdb redis.Cmdable) (Server, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,6 +73,8 @@ func TestServersOfACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { rdb.Close() })
+	var asked muteOnSlots
+	rdb.(*redis.ClusterClient).OnNewNode(func(node *redis.Client) { node.AddHook(&asked) })
 	c, err := New(rdb, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -112,13 +115,36 @@ func TestServersOfACluster(t *testing.T) {
 	away := nodes.Nodes[1]
 	away.Stop()
 	defer away.Continue()
-	brief, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	list, err := c.Servers(brief)
-	if err != nil {
-		t.Fatal(err)
+	for _, is := range []bool{false, true} {
+		asked.mute.Store(is)
+		brief, cancel := context.WithTimeout(ctx, 4*time.Second)
+		list, err := c.Servers(brief)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		silent(list, away.Addr())
 	}
-	silent(list, away.Addr())
+}
+
+// muteOnSlots has nodes not answer, while mute, when they are asked for the masters.
+type muteOnSlots struct{ mute atomic.Bool }
+
+func (h *muteOnSlots) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *muteOnSlots) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h *muteOnSlots) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if h.mute.Load() && cmd.Name() == "cluster" {
+			<-ctx.Done()
+			cmd.SetErr(ctx.Err())
+			return ctx.Err()
+		}
+		return next(ctx, cmd)
+	}
 }
 
 func TestClockOfRedis(t *testing.T) {
