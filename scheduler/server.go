@@ -75,7 +75,7 @@ func mastersOf(ctx context.Context, cluster *redis.ClusterClient) (out []*redis.
 	return out, err
 }
 
-// briefly leaves a node that does not answer at most half of the time that there is.
+// briefly leaves nodes that do not answer 2 s, and at most half of the time that there is.
 func briefly(ctx context.Context) (context.Context, context.CancelFunc) {
 	limit := 2 * time.Second
 	if deadline, ok := ctx.Deadline(); ok {

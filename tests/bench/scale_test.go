@@ -15,8 +15,12 @@ import (
 	"github.com/throttlerd/throttlerd/tests/redistest"
 )
 
+// idleFrom: a program has started by then, and is watched.
+const idleFrom = 3 * time.Second
+
 func TestIdle(t *testing.T) {
 	r := newRig(t, `handler "echo" {}`, 1)
+	time.Sleep(idleFrom)
 	trips, busy := r.idle()
 	words := func(trips, busy float64) string { return fmt.Sprintf("%.1f, %.2f %%", trips, busy) }
 	bar("idle worker: round trips a second, CPU", words(trips, busy),
@@ -56,7 +60,7 @@ func idlePeer(t *testing.T, program peerProgram, what string) (trips, busy float
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}()
-	time.Sleep(3 * time.Second) // it has started by then
+	time.Sleep(idleFrom)
 	return idle(t, srv.Socket(), cmd.Process.Pid)
 }
 
