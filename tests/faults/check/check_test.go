@@ -334,3 +334,15 @@ func TestLease(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+// A clock that goes back has lost what was not stored: a start that was told before is not
+// early, but one that is told afterwards would be.
+func TestClockThatWentBack(t *testing.T) {
+	c := &judge{History: &History{Clock: []Reading{{0, 0, 1_000_000}, {5 * ms, 5 * ms, 1_001_000}}}}
+	if _, most := c.engine(10 * ms); most < 1_010_000 {
+		t.Errorf("10 ms after the first reading it is %d µs at most, want what that one says too", most)
+	}
+	if _, most := c.engine(100 * ms); most > 1_001_000+95_000+100 {
+		t.Errorf("100 ms after it, it is %d µs at most, want what the second says", most)
+	}
+}

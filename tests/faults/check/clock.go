@@ -22,9 +22,10 @@ const (
 	// slew: the wall clock, which is Redis', may go slower or faster than the monotonic one
 	// by a part of so many, as much as Linux lets it be corrected.
 	slew = 2000
-	// apart is for a plugin that is set aside between its looks at two clocks: its journal
-	// has the instant by the one, counted back by the other.
-	apart = 5 * time.Millisecond
+	// apart is for what the plugin of the journal errs where it compares two clocks.
+	apart = time.Millisecond
+	// lookahead is how long before its start a task may be granted.
+	lookahead = 50 * time.Millisecond
 	// startsWithin is how long after its grant a start may be, and the reply under way: a
 	// worker hands back what is later by 250 ms, and the way to the handler is left.
 	startsWithin = 300 * time.Millisecond
@@ -32,13 +33,20 @@ const (
 
 // engine is between which two instants of engine time an instant of the monotonic clock
 // lies, in µs, by the readings before and after it: where they disagree, that clock stepped.
+// Before it are those of the look-ahead too, and the last before that: a start is counted
+// from the reply that told it, and a clock that goes back stands still for what was not
+// stored yet.
 func (c *judge) engine(ns int64) (least, most int64) {
 	if len(c.Clock) == 0 {
 		return math.MinInt64 / 2000, math.MaxInt64 / 2000 // any
 	}
 	least, most = math.MaxInt64, math.MinInt64
 	i, _ := slices.BinarySearchFunc(c.Clock, ns, func(r Reading, ns int64) int { return cmp.Compare(r.FromNs, ns) })
-	for _, r := range c.Clock[max(0, i-1):min(len(c.Clock), i+1)] {
+	from := i - 1
+	for from > 0 && c.Clock[from].ToNs > ns-lookahead.Nanoseconds() {
+		from--
+	}
+	for _, r := range c.Clock[max(0, from):min(len(c.Clock), i+1)] {
 		off := max(ns-r.FromNs, r.ToNs-ns) / slew
 		least = min(least, r.EngineUs+(ns-r.ToNs-off)/1000)
 		most = max(most, r.EngineUs+(ns-r.FromNs+off)/1000)
