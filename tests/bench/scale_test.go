@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -78,42 +77,45 @@ func (r *rig) many(queues, tasks int, spec func(*scheduler.QueueSpec)) {
 }
 
 func TestManySlowQueues(t *testing.T) {
-	r := newRig(t, `handler "echo" { concurrency = 256 }`, 1)
-	hot := func() float64 {
-		const n = 50_000
-		r.submit("hot", n)
-		before := r.completed("hot")
-		start := time.Now()
-		if err := r.client.Resume(context.Background(), "hot"); err != nil {
-			t.Fatal(err)
-		}
-		r.until(time.Minute, func() bool { return r.completed("hot") == before+n })
-		v := n / time.Since(start).Seconds()
+	newHot := func() *rig {
+		r := newRig(t, `handler "echo" { concurrency = 256 }`, 1)
+		r.queue("hot", "")
 		if err := r.client.Pause(context.Background(), "hot"); err != nil {
 			t.Fatal(err)
 		}
-		return v
+		return r
 	}
-	r.queue("hot", "")
-	if err := r.client.Pause(context.Background(), "hot"); err != nil {
-		t.Fatal(err)
-	}
-	var alone, beside []float64
-	for range 3 {
-		alone = append(alone, hot())
-	}
-	r.many(100_000, 2, func(s *scheduler.QueueSpec) { s.Rates, _ = ratelimit.ParseRates("1/1h") })
-	r.until(2*time.Minute, func() bool {
-		n, err := r.rdb.ZCount(context.Background(), "{bench}:due:default:echo", "-inf", fmt.Sprint(time.Now().UnixMicro())).Result()
+	alone, beside := newHot(), newHot()
+	beside.many(100_000, 2, func(s *scheduler.QueueSpec) { s.Rates, _ = ratelimit.ParseRates("1/1h") })
+	beside.until(2*time.Minute, func() bool {
+		n, err := beside.rdb.ZCount(context.Background(), "{bench}:due:default:echo", "-inf", fmt.Sprint(time.Now().UnixMicro())).Result()
 		return err == nil && n == 0
 	})
-	trips, busy := r.idle()
+	trips, busy := beside.idle()
 	bar("100,000 queues, each with a task waiting on a slow rate: round trips a second", fmt.Sprintf("%.1f (%.2f %% CPU)", trips, busy), "", "", "≤ 3", trips <= 3)
-	for range 3 {
-		beside = append(beside, hot())
+	var a, b float64
+	for range 2 * rounds { // they are short
+		a, b = max(a, alone.hot()), max(b, beside.hot())
 	}
-	a, b := slices.Max(alone), slices.Max(beside)
 	bar("a hot queue beside them", fmt.Sprintf("%.0f/s", b), fmt.Sprintf("alone %.0f/s", a), times(b, a), "> 0.95 ×", b > 0.95*a)
+}
+
+// hot drains the queue of that name, and returns the tasks a second.
+func (r *rig) hot() float64 {
+	r.t.Helper()
+	const n = 50_000
+	r.submit("hot", n)
+	before := r.completed("hot")
+	start := time.Now()
+	if err := r.client.Resume(context.Background(), "hot"); err != nil {
+		r.t.Fatal(err)
+	}
+	r.until(time.Minute, func() bool { return r.completed("hot") == before+n })
+	v := n / time.Since(start).Seconds()
+	if err := r.client.Pause(context.Background(), "hot"); err != nil {
+		r.t.Fatal(err)
+	}
+	return v
 }
 
 // perGrant claims one task at a time from a hot queue, n times, and returns the time of a
