@@ -1,6 +1,6 @@
 package ratelimit
 
-import "strings"
+import "regexp"
 
 // KeyPart is a key of a namespace as scripts name it: K.<Name> is "{namespace}:" and Part.
 type KeyPart struct{ Name, Part string }
@@ -23,33 +23,22 @@ var KeyParts = []KeyPart{
 	{"WAKE", "wake:"},                // channel of one worker
 }
 
-// LuaKeys returns the Lua line that defines K with the names that src uses; the first key
-// of every script is that of the clock. One table, not a local for each: a function that
-// uses them has one upvalue of it, and a script makes its functions anew with each call.
-func LuaKeys(src string, parts []KeyPart) string {
-	var b strings.Builder
-	b.WriteString("local PREFIX = string.sub(KEYS[1], 1, -6) -- KEYS[1] is {namespace}:clock\nlocal K = {")
-	for _, p := range parts {
-		if used(src, "K."+p.Name) {
-			b.WriteString(p.Name + " = PREFIX .. '" + p.Part + "', ")
-		}
-	}
-	b.WriteString("}\n")
-	return b.String()
-}
+var keyName = regexp.MustCompile(`\bK\.[A-Z]+\b`)
 
-// used finds a whole word.
-func used(src, word string) bool {
-	for i := strings.Index(src, word); i >= 0; {
-		end := i + len(word)
-		if end == len(src) || !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZ", rune(src[end])) {
-			return true
-		}
-		j := strings.Index(src[end:], word)
-		if j < 0 {
-			return false
-		}
-		i = end + j
+// LuaKeys returns a script with its keys in place of their names, K.<Name>; the first key of
+// every script is that of the clock. A table of them would be made anew with each call, and a
+// key joined with what follows in two steps.
+func LuaKeys(src string, parts []KeyPart) string {
+	texts := make(map[string]string, len(parts))
+	for _, p := range parts {
+		texts["K."+p.Name] = "PREFIX .. '" + p.Part + "'"
 	}
-	return false
+	return "local PREFIX = string.sub(KEYS[1], 1, -6) -- KEYS[1] is {namespace}:clock\n" +
+		keyName.ReplaceAllStringFunc(src, func(name string) string {
+			text, ok := texts[name]
+			if !ok {
+				panic("no key is named " + name) // embedded: cannot be missing in a program that was tested
+			}
+			return text
+		})
 }

@@ -65,7 +65,7 @@ type script struct{ src, hash string }
 func newScript(verb string) *script { return compose(BucketLua + WakeLua + LimitLua + verb) }
 
 func compose(src string) *script {
-	src = LuaKeys(src, KeyParts) + ClockLua + src
+	src = LuaKeys(ClockLua+src, KeyParts)
 	return &script{src: src, hash: redis.NewScript(src).Hash()}
 }
 

@@ -92,19 +92,13 @@ func composeLimit(name, verb string) *script {
 	return finish(name, "", ratelimit.BucketLua+ratelimit.WakeLua+ratelimit.LimitLua+verb)
 }
 
-// finish puts the key names and the clock in front. What stands in first, which answers
-// alone when it can, has its own key names, so that no others are made for it.
+// finish puts the clock in front, and then what answers alone when it can.
 func finish(name, first, src string) *script {
 	if strings.Contains(first, "wake_for") {
 		src = strings.Replace(src, ratelimit.WakeLua, "", 1)
 	}
-	src = ratelimit.LuaKeys(src, keyParts) + src
-	if first != "" {
-		first = ratelimit.LuaKeys(first, keyParts) + ratelimit.ClockLua + first
-	} else {
-		first = ratelimit.ClockLua
-	}
-	src = fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES, MAX_QUEUES, MAX_HANDED = %d, %d, %d, %d\n", maxFreeze.Microseconds(), maxThrottles, maxQueues, maxHanded) + first + src
+	src = fmt.Sprintf("local MAX_FREEZE, MAX_THROTTLES, MAX_QUEUES, MAX_HANDED = %d, %d, %d, %d\n", maxFreeze.Microseconds(), maxThrottles, maxQueues, maxHanded) +
+		ratelimit.LuaKeys(ratelimit.ClockLua+first+src, keyParts)
 	sum := sha1.Sum([]byte(src))
 	return &script{name: name, src: src, sha: hex.EncodeToString(sum[:])}
 }
