@@ -66,3 +66,31 @@ func TestIdleQueuesExpire(t *testing.T) {
 		}
 	})
 }
+
+// A task that was cancelled before it ran is a use of its queue too.
+func TestSubmitIsAUse(t *testing.T) {
+	ctx := context.Background()
+	now := time.UnixMicro(1_800_000_000_000_000)
+	m, conn, c := standingClock(t, now)
+	defer conn.Close()
+	newQueue(t, c, "q", "", func(s *QueueSpec) { s.ExpireAfter = time.Minute })
+	s := newWorker(t, c, "w")
+	at := func(passed time.Duration) {
+		m.SetTime(now.Add(passed))
+		tick(t, s)
+	}
+	at(50 * time.Second)
+	r := submitN(t, c, "q", 1)
+	if _, err := c.Cancel(ctx, r[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	at(61 * time.Second)
+	at(109 * time.Second)
+	statusOf(t, c, "q")
+	at(111 * time.Second)
+	at(112 * time.Second)
+	var gone *NotFoundError
+	if _, err := c.Queue(ctx, "q"); !errors.As(err, &gone) {
+		t.Errorf("it stays: %v", err)
+	}
+}

@@ -5,13 +5,14 @@
 -- that it would not have. Else it notes when to look again. A declared queue stays.
 local function expire_queue(name, now)
   local q = load_queue(name, now)
-  local v = redis.call('HMGET', K.QUEUE .. name, 'expire_after', 'used', 'owner', 'undeclared', 'dead', 'ended', 'own')
+  local v = redis.call('HMGET', K.QUEUE .. name, 'expire_after', 'used', 'owner', 'undeclared', 'dead', 'ended', 'own', 'last_id')
   local after = tonumber(v[1]) or 0
   if not q or after == 0 or (v[3] and v[4] ~= '1') then
     redis.call('ZREM', K.EXPIRE, name)
     return
   end
-  local at = (tonumber(v[2]) or 0) + after
+  -- a submit leaves no more than the id that it gave last, which is not before its instant
+  local at = math.max(tonumber(v[2]) or 0, tonumber(v[8]) or 0) + after
   if q.waiting + q.later + q.running + (tonumber(v[5]) or 0) > 0 then
     at = now + after
   end

@@ -149,7 +149,7 @@ if #later > 0 then
   redis.call('ZADD', K.LATER .. name, unpack(later))
 end
 q.later = q.later + #later / 2
-redis.call('HSET', K.QUEUE .. name, 'waiting', q.waiting, 'later', q.later, 'last_id', last, 'big', q.big, 'used', now)
+redis.call('HSET', K.QUEUE .. name, 'waiting', q.waiting, 'later', q.later, 'last_id', last, 'big', q.big)
 if turned_dear then
   redis.call('HSET', K.QUEUE .. name, 'dear', 1, 'starts', string.format('%d', q.spent))
 end

@@ -163,8 +163,7 @@ local function plain_submit()
   if grown then
     redis.call('HSET', key, 'big', big)
   end
-  redis.call('HSET', key, 'waiting', worker and 0 or ahead + n, 'last_id', string.format('%d', last + n),
-    'used', string.format('%d', now))
+  redis.call('HSET', key, 'waiting', worker and 0 or ahead + n, 'last_id', string.format('%d', last + n))
   if ahead == 0 and not worker then -- one that is ready keeps its turn
     redis.call('ZADD', K.DUE .. idle[1], 'LT', string.format('%d', now), name)
     wake_for(idle[1], name)
