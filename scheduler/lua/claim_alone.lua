@@ -4,139 +4,165 @@
 -- behind queue.lua. Where it is not so, nothing is changed and all is left to claim.lua.
 -- Whether the limits have the tokens is asked first: mostly that is why it is not so.
 
-do -- what is local to it counts no further: a script may have no more than 200
-
--- lone_queue returns the queue, and for each limit of its set {limit, tokens left}, its own
--- first; or nil.
-local function lone_queue(n)
-  if #due ~= 2 or tonumber(due[2]) > now or string.byte(due[1], 1) ~= 64 then
-    return nil
-  end
-  use_limits()
-  local place = string.sub(due[1], 2)
-  local first = limit_load(place, now)
-  if not first or (buckets_left(first.b, now) or n) < n then
-    return nil
-  end
-  local waiters = redis.call('ZRANGE', K.WAITERS .. place .. ':' .. only, 0, 1)
-  local q = #waiters == 1 and redis.call('SCARD', K.WAITED .. place) == 1 and load_queue(waiters[1], now)
-  if not q or q.index ~= only or q.place ~= place or q.held or q.waiting <= n or q.later + q.front + q.gone + q.cap + q.moves > 0
-    or q.gave or q.b.till or q.b.reverted or q.b.frozen > now or q.upto > now then
-    return nil
-  end
-  -- of its own and where it waits a token is left: so it comes again at once, and where its
-  -- next task has to wait elsewhere, that is found then
-  local set = {{b = q.b, name = 'queue', cost = 0, left = (buckets_left(q.b, now) or math.huge) - 1}}
-  for _, name in ipairs(q.limits) do
-    local l = limit_load(name, now)
-    if not l or l.cap > 0 or l.keep or l.ask or l.b.damaged or l.b.till or l.b.reverted or l.b.frozen > now
-      or name ~= place and redis.call('SCARD', K.WAITED .. name) > 0 then
+-- claim_alone is the whole claim, or nil. The others are in it, so that they are made only
+-- where it may be so.
+local function claim_alone()
+  -- lone_queue returns the queue, and for each limit of its set {limit, tokens left}, its own
+  -- first; or nil.
+  local function lone_queue(n)
+    if #due ~= 2 or tonumber(due[2]) > now or string.byte(due[1], 1) ~= 64 then
       return nil
     end
-    set[#set + 1] = {b = l.b, l = l, name = name, cost = 0, left = (buckets_left(l.b, now) or math.huge) - (name == place and 1 or 0)}
-  end
-  return slowest(q, now) == place and q, set
-end
-
--- lone_list returns the ids and records of the first n tasks of a list, or nil where the one
--- behind may have to wait elsewhere.
-local function lone_list(q, set, n)
-  local ids = redis.call('LRANGE', K.WAIT .. q.name, 0, n)
-  if #ids <= n then
-    return nil
-  end
-  local recs = redis.call('HMGET', K.TASKS .. q.name, unpack(ids))
-  local behind = recs[n + 1] and task_costs(recs[n + 1])
-  for i = 1, behind and #set or 0 do
-    local cost = task_cost(behind, set[i].name)
-    if cost == 0 then
-      return nil
-    elseif i == 1 then
-      set[1].left = set[1].left + 1 - cost
-    end
-  end
-  ids[n + 1] = nil
-  return ids, recs
-end
-
--- lone_keys returns likewise the first tasks of the first n keys, one of each, and their keys
--- as lists: those that are served, and for each whether it has another task; or nil, also
--- where no key would be left that may start.
-local function lone_keys(q, n)
-  local d = keys_default(q)
-  if d.cap > 0 or d.counted or d.exceptions or d.stale
-    or redis.call('ZRANGEBYSCORE', K.KEYLATER .. q.name, '-inf', string.format('%d', now), 'LIMIT', 0, 1)[1] then
-    return nil
-  end
-  local ready = redis.call('ZRANGE', K.KEYREADY .. q.name, 0, n, 'WITHSCORES')
-  local names, passes, ids, more, left = {}, {}, {}, {}, #ready > 2 * n
-  if #ready < 2 * n then
-    return nil
-  end
-  for i = 1, n do
-    names[i], passes[i] = ready[2 * i - 1], ready[2 * i]
-  end
-  local keys, lane = keys_load(q, names, now, passes), K.LANE .. q.name .. ':'
-  for i = 1, n do
-    if keys[i].front > 0 or keys[i].place ~= 'r' then
+    use_limits()
+    local place = string.sub(due[1], 2)
+    local first = limit_load(place, now)
+    if not first or (buckets_left(first.b, now) or n) < n then
       return nil
     end
-    local two = redis.call('LRANGE', lane .. names[i], '0', '1')
-    if not two[1] then
+    local waiters = redis.call('ZRANGE', K.WAITERS .. place .. ':' .. only, 0, 1)
+    local q = #waiters == 1 and redis.call('SCARD', K.WAITED .. place) == 1 and load_queue(waiters[1], now)
+    if not q or q.index ~= only or q.place ~= place or q.held or q.waiting <= n or q.later + q.front + q.gone + q.cap + q.moves > 0
+      or q.gave or q.b.till or q.b.reverted or q.b.frozen > now or q.upto > now then
       return nil
     end
-    ids[i], more[i] = two[1], two[2] and true or false
-    left = left or more[i]
+    -- of its own and where it waits a token is left: so it comes again at once, and where its
+    -- next task has to wait elsewhere, that is found then
+    local set = {{b = q.b, name = 'queue', cost = 0, left = (buckets_left(q.b, now) or math.huge) - 1}}
+    for _, name in ipairs(q.limits) do
+      local l = limit_load(name, now)
+      if not l or l.cap > 0 or l.keep or l.ask or l.b.damaged or l.b.till or l.b.reverted or l.b.frozen > now
+        or name ~= place and redis.call('SCARD', K.WAITED .. name) > 0 then
+        return nil
+      end
+      set[#set + 1] = {b = l.b, l = l, name = name, cost = 0, left = (buckets_left(l.b, now) or math.huge) - (name == place and 1 or 0)}
+    end
+    return slowest(q, now) == place and q, set
   end
-  return left and ids, redis.call('HMGET', K.TASKS .. q.name, unpack(ids)), keys, more
-end
 
--- key_turn debits a key for a task of a kind, and gives it its next turn; false where it may
--- not start now, or one that was served before goes first. What was found out for a key
--- holds for the next one in the same state.
-local function key_turn(q, k, more, kind)
-  local b, pass = k.b, k.pass
-  local r = b[1]
-  if pass > q.least then
-    return false
-  elseif kind.state and r and r[4] == kind.state and r[5] == kind.part and b.frozen == kind.frozen and not b[2] then
-    r[4], r[5] = kind.full, kind.rest
-  else
-    if r then
-      kind.state, kind.part, kind.frozen = r[4], r[5], b.frozen
+  -- lone_list returns the ids and records of the first n tasks of a list, or nil where the one
+  -- behind may have to wait elsewhere.
+  local function lone_list(q, set, n)
+    local ids = redis.call('LRANGE', K.WAIT .. q.name, 0, n)
+    if #ids <= n then
+      return nil
     end
-    if key_at(k, kind.key) > now then
-      return false
-    elseif kind.key > 0 then
-      buckets_debit(b, now, kind.key)
+    local recs = redis.call('HMGET', K.TASKS .. q.name, unpack(ids))
+    local behind = recs[n + 1] and task_costs(recs[n + 1])
+    for i = 1, behind and #set or 0 do
+      local cost = task_cost(behind, set[i].name)
+      if cost == 0 then
+        return nil
+      elseif i == 1 then
+        set[1].left = set[1].left + 1 - cost
+      end
     end
-    kind.again = key_at(k, kind.key) <= now -- its next task is taken to cost as much until it is read
-    if r then
-      kind.full, kind.rest = r[4], r[5]
-    end
+    ids[n + 1] = nil
+    return ids, recs
   end
-  if pass > q.vt then
-    q.vt = pass
-  end
-  pass = q.vt + kind.step
-  k.pass, k.has, k.at = pass, more, now
-  if more and pass < q.least then
-    q.least = pass
-  end
-  return kind.again or not more
-end
 
--- lone_claim is the whole claim, or nil.
-local function lone_claim()
-  local n = slots
+  -- lone_keys returns likewise the first tasks of the first n keys, one of each, and of these
+  -- keys: their names and lanes, what each was (one table for all in the same state)
+  -- and whether it has another task; or nil, also where no key would be left that may start.
+  local function lone_keys(q, n)
+    local d, call = keys_default(q), redis.call
+    if d.cap > 0 or d.counted or d.exceptions or d.stale
+      or call('ZRANGEBYSCORE', K.KEYLATER .. q.name, '-inf', string.format('%d', now), 'LIMIT', 0, 1)[1] then
+      return nil
+    end
+    local names = call('ZRANGE', K.KEYREADY .. q.name, 0, n)
+    local was, more, lanes, ids, left = {}, {}, {}, {}, #names > n
+    names[n + 1] = nil
+    if #names < n then
+      return nil
+    end
+    local states, alike, lane, passes = call('HMGET', K.KEYS .. q.name, unpack(names)), {}, K.LANE .. q.name .. ':', nil
+    for i = 1, n do
+      local state = states[i]
+      if not state then
+        passes = passes or call('ZMSCORE', K.KEYREADY .. q.name, unpack(names))
+        state = passes[i]
+      end
+      local k = alike[state]
+      if not k then
+        k = key_read(d, names[i], states[i], nil, passes and passes[i], now)
+        if k.front > 0 or k.place ~= 'r' then
+          return nil
+        end
+        k.turns, alike[state] = {}, k
+      end
+      local key = lane .. names[i]
+      local id = call('LINDEX', key, '0')
+      if not id then
+        return nil
+      end
+      was[i], lanes[i], ids[i], more[i] = k, key, id, call('LLEN', key) > 1 -- as a list of two it would cost more
+      left = left or more[i]
+    end
+    return left and ids, call('HMGET', K.TASKS .. q.name, unpack(ids)), {names = names, was = was, more = more, lanes = lanes, turns = {}}
+  end
+
+  -- key_turn returns what becomes of a key when a task of a kind starts; nil where it may not
+  -- start now, or a key that was served before it goes first.
+  local function key_turn(q, k, more, kind)
+    if k.pass > q.least then
+      return nil
+    elseif k.pass > q.vt then
+      q.vt = k.pass
+    end
+    local turn = k.turns[kind]
+    if not turn then -- keys come by pass: q.vt is the same for all in one state
+      if key_at(k, kind.key) > now then
+        return nil
+      end
+      turn = {pass = q.vt + kind.step, cap = k.cap, running = k.running, front = 0, b = buckets_copy(k.b)}
+      if kind.key > 0 then
+        buckets_debit(turn.b, now, kind.key)
+      end
+      turn.again = key_at(turn, kind.key) <= now -- its next task is taken to cost as much until it is read
+      turn.whole, turn.score = buckets_whole(turn.b), string.format('%d', turn.pass)
+      turn.some, turn.none = key_state(q.defaults, turn, 'r', turn.whole, now), key_state(q.defaults, turn, '-', turn.whole, now)
+      k.turns[kind] = turn
+    end
+    if more and turn.pass < q.least then
+      q.least = turn.pass
+    end
+    return (turn.again or not more) and turn
+  end
+
+  -- lone_write stores the keys after their turns.
+  local function lone_write(q, keys)
+    local x, names, more, r, s = keys_changes(), keys.names, keys.more, 0, 0
+    local ready, states = x.ready, x.states
+    for i = 1, #names do
+      local name, turn, state = names[i], keys.turns[i], nil
+      if more[i] then
+        ready[r + 1], ready[r + 2], state = turn.score, name, turn.some
+        r = r + 2
+      else
+        x.r[#x.r + 1], state = name, turn.none
+      end
+      if state then
+        states[s + 1], states[s + 2] = name, state
+        s = s + 2
+        if not more[i] and turn.running == 0 then
+          x.sweep[#x.sweep + 1], x.sweep[#x.sweep + 2] = string.format('%d', turn.whole), q.name .. ':' .. name
+        end
+      elseif keys.was[i].known then
+        x.gone[#x.gone + 1] = name
+      end
+    end
+    keys_store(q, x, #names)
+  end
+
+  local n, format = slots, string.format
   local q, set = lone_queue(n)
   if not q then
     return nil
   end
-  local ids, recs, keys, more
+  local ids, recs, keys
   if q.keys then
     q.least = math.huge
-    ids, recs, keys, more = lone_keys(q, n)
+    ids, recs, keys = lone_keys(q, n)
   else
     ids, recs = lone_list(q, set, n)
   end
@@ -144,26 +170,32 @@ local function lone_claim()
     return nil
   end
 
-  local room, granted, run, at = tonumber(ARGV[5]), {now}, {}, string.format(' %d ', now)
-  local tail, kinds = string.format(' %d %s', number, q.name), {} -- tasks of equal costs, in one
+  -- of a kind are tasks of equal costs: their leases differ in fence, turn and key, in which no
+  -- byte is zero, where a format would end
+  local room, granted, run, kinds = tonumber(ARGV[5]), {now}, {}, {}
   for i = 1, n do
-    local rec = recs[i]
+    local rec, name = recs[i], ''
     local costs = q.dear and rec and task_costs(rec) or ONE_EACH
     local kind = kinds[costs]
     if not kind then
       local cost, own = task_cost(costs, 'key'), task_cost(costs, 'queue')
-      kind = {n = 0, key = cost, tail = tail .. charge_text(q, costs, keys and ''),
+      kind = {n = 0, key = cost, lease = format('%%d %d %%d %d %s%s%%s', now, number, q.name, charge_text(q, costs, keys and '')),
         step = keys and math.max(1, math.floor(math.max(cost, own, 1) * 1000 / q.defaults.weight))}
       kinds[costs] = kind
     end
     kind.n = kind.n + 1
     room = room - (rec and #rec or math.huge)
-    if room < 0 or keys and not key_turn(q, keys[i], more[i], kind) then
+    if room < 0 then
       return nil
+    elseif keys then
+      local turn = key_turn(q, keys.was[i], keys.more[i], kind)
+      if not turn then
+        return nil
+      end
+      keys.turns[i], name = turn, keys.names[i]
     end
     granted[2 * i], granted[2 * i + 1] = ids[i], rec
-    local lease = string.format('%d%s%d%s', fence + i - 1, at, q.seq + i, kind.tail)
-    run[2 * i - 1], run[2 * i] = ids[i], keys and lease .. keys[i].name or lease
+    run[2 * i - 1], run[2 * i] = ids[i], format(kind.lease, fence + i - 1, q.seq + i, name)
   end
   for costs, kind in pairs(kinds) do
     for _, x in ipairs(set) do
@@ -176,11 +208,10 @@ local function lone_claim()
   end
 
   if keys then
-    local lane = K.LANE .. q.name .. ':'
     for i = 1, n do
-      redis.call('LPOP', lane .. keys[i].name)
+      redis.call('LPOP', keys.lanes[i])
     end
-    keys_write(q, keys, now)
+    lone_write(q, keys)
   else
     redis.call('LTRIM', K.WAIT .. q.name, n, -1)
   end
@@ -200,15 +231,13 @@ local function lone_claim()
   q.upto, q.turn = now, fence + n - 1
   save_counts(q, n, 0)
   limit_wait(q.place, only, q.name, q.turn, true)
-  limit_place(limit_load(q.place, now), now)
-  return {1, now + clock_passed(), fence, {come_next(worker, only, 0, now)}, {q.name, only, q.work, granted}, 0}
+  redis.call('ZADD', K.DUE .. only, format('%d', now), due[1]) -- where it waits a token is left
+  return {1, now + clock_passed(), fence, {come_next(worker, only, 0, now, due[1])}, {q.name, only, q.work, granted}, 0}
 end
 
 if due and slots > 0 and slots <= 100 then
-  local alone = lone_claim()
+  local alone = claim_alone()
   if alone then
     return alone
   end
-end
-
 end

@@ -21,19 +21,28 @@ local function costs_read(fields)
   return fields.n and costs_of(fields.n)
 end
 
--- task_costs looks for that field only, as record_fields reads all.
+-- task_costs looks for that field only, as record_fields reads all: by bytes, while lengths have
+-- one digit.
 local function task_costs(rec)
-  if not rec or string.byte(rec, 1) == 10 then
+  if not rec then
     return nil
   end
-  local match, i = string.match, 1
+  local byte, i = string.byte, 1
   while true do
-    local tag, len, at = match(rec, '^(%a)(%d+):()', i)
-    if not tag then
+    local tag, len, colon = byte(rec, i, i + 2)
+    local at
+    if tag == 10 then
       return nil
+    elseif colon == 58 and len >= 48 and len <= 57 then
+      len, at = len - 48, i + 3
+    else
+      len, at = string.match(rec, '^%a(%d+):()', i)
+      if not len then
+        return nil
+      end
     end
     i = at + len
-    if tag == 'n' then
+    if tag == 110 then -- n
       return costs_of(string.sub(rec, at, i - 1))
     end
   end

@@ -18,8 +18,8 @@
 
 -- A script makes its functions anew with each call, so these are made only where a queue
 -- has keys: load_queue calls use_keys.
-local keys_default, key_rules, key_fresh, key_read, keys_load, key_counts, key_at, key_place, keys_write, keys_next,
-  begin_work, keys_push, keys_back, keys_review, sweep_keys, drop_keys
+local keys_default, key_rules, key_fresh, key_read, keys_load, key_counts, key_at, key_place, key_state,
+  keys_changes, keys_store, keys_write, keys_next, begin_work, keys_push, keys_back, keys_review, sweep_keys, drop_keys
 
 local LONG = '\n' .. string.rep(' ', 64)
 
@@ -195,18 +195,52 @@ local function use_keys()
     end
   end
 
+  -- key_state is what is stored of a key in a place, whole being the instant of
+  -- buckets_whole; or nil where nothing of it is left to know.
+  function key_state(d, k, place, whole, now)
+    if k.running > 0 or whole > now or place ~= '-' and (place ~= 'r' or k.front > 0) then
+      return string.format('%d %d %d %d %d %s %s', k.pass, k.running, k.b.frozen, d.gen, k.front, place, buckets_text(k.b))
+    end
+  end
+
+  -- keys_changes is what is to be stored of keys: lists of those that leave a place, of
+  -- fields and values, of scores and members.
+  function keys_changes()
+    return {r = {}, l = {}, f = {}, gone = {}, states = {}, ready = {}, later = {}, full = {}, sweep = {}}
+  end
+
+  -- keys_store writes the changes of n keys.
+  function keys_store(q, x, n)
+    in_chunks('ZREM', K.KEYREADY .. q.name, x.r)
+    in_chunks('ZREM', K.KEYLATER .. q.name, x.l)
+    in_chunks('ZREM', K.KEYFULL .. q.name, x.f)
+    in_chunks('HDEL', K.KEYS .. q.name, x.gone)
+    if n >= 32 then -- as lease_write does; no key has a line break
+      x.states[#x.states + 1], x.states[#x.states + 2] = LONG, LONG
+      redis.call('ZADD', K.KEYREADY .. q.name, '0', LONG)
+    end
+    in_chunks('HSET', K.KEYS .. q.name, x.states)
+    in_chunks('ZADD', K.KEYREADY .. q.name, x.ready)
+    in_chunks('ZADD', K.KEYLATER .. q.name, x.later)
+    in_chunks('ZADD', K.KEYFULL .. q.name, x.full)
+    in_chunks('ZADD', K.SWEEP, x.sweep)
+    if n >= 32 then
+      redis.call('HDEL', K.KEYS .. q.name, LONG)
+      redis.call('ZREM', K.KEYREADY .. q.name, LONG)
+    end
+  end
+
   -- keys_write stores keys, each in its place.
   function keys_write(q, list, now)
-    local d = keys_default(q)
-    local states, gone, ready, later, full, sweep = {}, {}, {}, {}, {}, {}
-    local out, format = {r = {}, l = {}, f = {}}, string.format
+    local d, x, format = keys_default(q), keys_changes(), string.format
+    local states, ready = x.states, x.ready
     local last, state, pass, score = {}, nil, nil, nil -- mostly that of the last one is the same
     for i = 1, #list do
       local k = list[i]
       local was, b = k.place, k.b
       local place, at = key_place(q, k, now)
-      if was ~= place and out[was] then
-        table.insert(out[was], k.name)
+      if was ~= place and x[was] then
+        table.insert(x[was], k.name)
         if place == 'r' then -- it comes back: what it missed while it was blocked is gone
           k.pass = math.max(k.pass, q.vt)
         end
@@ -220,51 +254,33 @@ local function use_keys()
           ready[#ready + 1] = k.name
         end
       elseif place == 'l' then
-        later[#later + 1] = format('%d', at)
-        later[#later + 1] = k.name
+        x.later[#x.later + 1] = format('%d', at)
+        x.later[#x.later + 1] = k.name
       elseif place == 'f' then
-        full[#full + 1] = format('%d', k.pass)
-        full[#full + 1] = k.name
+        x.full[#x.full + 1] = format('%d', k.pass)
+        x.full[#x.full + 1] = k.name
       end
       k.place, k.stood = place, place == 'r' and k.pass -- its score in keyready
-      local whole = buckets_whole(k.b)
-      if k.running == 0 and whole <= now and (place == '-' or place == 'r' and k.front == 0) then
-        if k.known then
-          gone[#gone + 1] = k.name
-        end
-      else
+      local whole = buckets_whole(b)
+      local r, l = #b == 1 and b[1], last.r
+      if not (r and l and r[4] == l[4] and r[5] == l[5] and k.pass == last.pass and k.running == last.running and k.front == last.front
+        and place == last.place and b.frozen == last.frozen) then
+        state = key_state(d, k, place, whole, now)
+        last.r, last.pass, last.running, last.front, last.place, last.frozen = r, k.pass, k.running, k.front, place, b.frozen
+      end
+      if state then
         k.known = true
-        if place == '-' and k.running == 0 then
-          sweep[#sweep + 1] = format('%d', whole)
-          sweep[#sweep + 1] = q.name .. ':' .. k.name
-        end
-        local r, l = #b == 1 and b[1], last.r
-        if not (r and l and r[4] == l[4] and r[5] == l[5] and k.pass == last.pass and k.running == last.running and k.front == last.front
-          and place == last.place and b.frozen == last.frozen) then
-          state = format('%d %d %d %d %d %s %s', k.pass, k.running, b.frozen, d.gen, k.front, place, buckets_text(b))
-          last.r, last.pass, last.running, last.front, last.place, last.frozen = r, k.pass, k.running, k.front, place, b.frozen
-        end
         states[#states + 1] = k.name
         states[#states + 1] = state
+        if place == '-' and k.running == 0 then
+          x.sweep[#x.sweep + 1] = format('%d', whole)
+          x.sweep[#x.sweep + 1] = q.name .. ':' .. k.name
+        end
+      elseif k.known then
+        x.gone[#x.gone + 1] = k.name
       end
     end
-    for place, key in pairs({r = K.KEYREADY, l = K.KEYLATER, f = K.KEYFULL}) do
-      in_chunks('ZREM', key .. q.name, out[place])
-    end
-    in_chunks('HDEL', K.KEYS .. q.name, gone)
-    if #list >= 32 then -- as lease_write does; no key has a line break
-      states[#states + 1], states[#states + 2] = LONG, LONG
-      redis.call('ZADD', K.KEYREADY .. q.name, '0', LONG)
-    end
-    in_chunks('HSET', K.KEYS .. q.name, states)
-    in_chunks('ZADD', K.KEYREADY .. q.name, ready)
-    in_chunks('ZADD', K.KEYLATER .. q.name, later)
-    in_chunks('ZADD', K.KEYFULL .. q.name, full)
-    in_chunks('ZADD', K.SWEEP, sweep)
-    if #list >= 32 then
-      redis.call('HDEL', K.KEYS .. q.name, LONG)
-      redis.call('ZREM', K.KEYREADY .. q.name, LONG)
-    end
+    keys_store(q, x, #list)
   end
 
   -- keys_next is the instant at which some key has a task that may start; nil when none has.
