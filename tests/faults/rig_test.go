@@ -209,7 +209,7 @@ func (r *rig) pressed(h *check.History) {
 		for _, q := range l.Queues {
 			spent += h.Now.Queues[q].Counts["spent"]
 		}
-		r.figure("limit %s: %d of %d grants took its last token; %d tokens more were spent", l.Name, last, all, spent-int64(all))
+		r.figure("limit %s: %d of %d grants came as its tokens did; %d tokens more were spent", l.Name, last, all, spent-int64(all))
 	}
 }
 

@@ -148,8 +148,9 @@ func (c *judge) pressure() {
 	})
 }
 
-// Exhausted is how many of the grants of a limit left less than a token, and how many they
-// are.
+// Exhausted is how many of the grants of a limit came when their token did: they left less
+// than a token; or after the one before them just as many tokens had come. By the second, for
+// what a fault keeps from its start is missing here, and is held to be left from then on.
 func Exhausted(l Limit, h *History) (last, all int) {
 	rate, grants := l.Epochs[0].Rate, newJudge(h).grants(l)
 	slices.SortFunc(grants, func(a, b ratelimit.Grant) int { return cmp.Compare(a.At, b.At) })
@@ -157,8 +158,10 @@ func Exhausted(l Limit, h *History) (last, all int) {
 	full := rate.Burst * token
 	left, at := full, int64(0)
 	for _, g := range grants {
-		left = min(full, left+min(g.At-at, full/rate.N+1)*rate.N) - token
-		if at = g.At; left < token {
+		came := min(g.At-at, full/rate.N+1) * rate.N
+		left = min(full, left+came) - token
+		off := (came + rate.N) % token // instants are whole µs: one more or less
+		if at = g.At; left < token || came >= token-rate.N && came < full && off <= 2*rate.N && token > 100*rate.N {
 			last++
 		}
 	}
