@@ -234,6 +234,30 @@ func TestDamagedTaskHoldsNobodyUp(t *testing.T) {
 	})
 }
 
+// A record whose field is longer than any number can say, where Lua would begin anew for ever.
+func TestDamagedLengthEnds(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Client) {
+		ctx := context.Background()
+		newQueue(t, c, "q", "")
+		if _, err := c.Submit(ctx, SubmitRequest{Queue: "q", Cost: 2}); err != nil { // so that costs are looked for
+			t.Fatal(err)
+		}
+		bad := submitN(t, c, "q", 1)[0].ID
+		if err := c.rdb.HSet(ctx, c.keys.prefix+"tasks:q", bad, "k99999999999999999999:x\n").Err(); err != nil {
+			t.Fatal(err)
+		}
+		s := newWorker(t, c, "w")
+		g := claimN(t, s, 2).Grants
+		if len(g) != 2 || g[0].Damaged != nil || g[1].Damaged == nil {
+			t.Fatalf("%+v", g)
+		}
+		settle(t, s, report(g[0], Done, 0, ""), report(g[1], Dead, 0, g[1].Damaged.Error()))
+		if q := statusOf(t, c, "q"); q.Completed != 1 || q.Dead != 1 {
+			t.Errorf("%+v", q)
+		}
+	})
+}
+
 // A setting that cannot be read is its queue's own matter, too: the other queues go on,
 // and nothing of the damaged one is lost.
 func TestDamagedSettingHoldsNobodyUp(t *testing.T) {

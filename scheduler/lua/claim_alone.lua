@@ -232,7 +232,8 @@ local function claim_alone()
   save_counts(q, n, 0)
   limit_wait(q.place, only, q.name, q.turn, true)
   redis.call('ZADD', K.DUE .. only, format('%d', now), due[1]) -- where it waits a token is left
-  return {1, now + clock_passed(), fence, {come_next(worker, only, 0, now, due[1])}, {q.name, only, q.work, granted}, 0}
+  local first = slots + tonumber(ARGV[7]) > 1 and due[1] or nil -- nothing else is due, where claim_plain.lua looked for two
+  return {1, now + clock_passed(), fence, {come_next(worker, only, 0, now, first)}, {q.name, only, q.work, granted}, 0}
 end
 
 if due and slots > 0 and slots <= 100 then

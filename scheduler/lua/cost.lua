@@ -37,7 +37,7 @@ local function task_costs(rec)
       len, at = len - 48, i + 3
     else
       len, at = string.match(rec, '^%a(%d+):()', i)
-      if not len then
+      if not len or at + len > #rec then -- nothing behind it: it is damaged
         return nil
       end
     end

@@ -3,7 +3,8 @@
 -- payload. A fresh task without options has no fields. Go reads and writes the
 -- same format in record.go, which names the fields.
 
--- record_fields returns the fields and the position of the payload.
+-- record_fields returns the fields and the position of the payload. A length beyond the
+-- record, which only a damaged one has, ends there.
 local function record_fields(rec)
   local f, i = {}, 1
   while true do
@@ -11,7 +12,7 @@ local function record_fields(rec)
     if not tag then
       break
     end
-    i = at + tonumber(len)
+    i = math.min(at + (tonumber(len) or math.huge), #rec + 1)
     f[tag] = string.sub(rec, at, i - 1)
   end
   return f, i + 1
