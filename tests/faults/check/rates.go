@@ -129,8 +129,8 @@ func (c *judge) mayWaste(limits []Limit) (n int64) {
 	return n
 }
 
-// pressure demands that limits and caps were reached: that grants took the last token of each
-// limit time and again, not only those of its first burst, and that all places of each cap
+// pressure demands that limits and caps were reached: that grants came as the tokens of each
+// limit did, not only those of its first burst, and that all places of each cap
 // were taken. A run that asks for less shows nothing of them.
 func (c *judge) pressure() {
 	if !c.Pressed {
@@ -138,7 +138,7 @@ func (c *judge) pressure() {
 	}
 	for _, l := range c.Limits {
 		if last, all := Exhausted(l, c.History); int64(last) < 2*l.Epochs[0].Rate.Burst {
-			c.bad("I6", "only %d of %d grants of limit %s took its last token: too little was asked of it", last, all, l.Name)
+			c.bad("I6", "only %d of %d grants of limit %s came as its tokens did: too little was asked of it", last, all, l.Name)
 		}
 	}
 	c.caps(func(what string, most, top int) {
